@@ -1,0 +1,1 @@
+"""What `medclf-bench` measures."""

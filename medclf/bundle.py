@@ -1,0 +1,240 @@
+"""The bundle's manifest, `medclf.json`: what is in the folder, and what was proved about it.
+
+Written by `medclf_export.pipeline`, read by every runtime; `docs/bundle.md` is the normative text. Stands on the
+standard library: verifying a bundle needs nothing else.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from medclf.errors import BundleError, BundleVersionError, IntegrityError, OptionError
+from medclf.labels import Labels
+
+MANIFEST = "medclf.json"
+SCHEMA_VERSION = 1
+
+Precision = Literal["fp32", "int8"]
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """What a file must be to be opened.
+
+    Attributes:
+        sha256: Hash of its bytes, in hexadecimal.
+        size_bytes: Its size.
+    """
+
+    sha256: str
+    size_bytes: int
+
+    @classmethod
+    def of(cls, data: bytes) -> "FileRecord":
+        """Describe the bytes of a file."""
+        return cls(hashlib.sha256(data).hexdigest(), len(data))
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """One ONNX file and what was proved about it.
+
+    Attributes:
+        file: Its path in the bundle, with forward slashes.
+        opset: Version of the standard operators.
+        ir_version: Version of the file format.
+        gates: Name of each gate that it passed -> what was measured.
+    """
+
+    file: str
+    opset: int
+    ir_version: int
+    gates: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TextColumns:
+    """The columns of a table that make one text.
+
+    Attributes:
+        text: Joined with a space in this order.
+        pair: Columns of the second text, empty for single texts.
+    """
+
+    text: tuple[str, ...] = ("text",)
+    pair: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The contents of `medclf.json`.
+
+    Attributes:
+        labels: Names in logit order, the task, thresholds.
+        columns: Columns of the training table that made a text; the default of `medclf-predict`.
+        max_length: Most tokens of a text, special tokens included.
+        models: Precision -> model file with its gates.
+        files: Path in the bundle -> size and hash; every file but the manifest.
+        temperature: Divisor of the logits, already folded into the graphs; recorded for the reader.
+        long_text: What happens to a text over `max_length`; `truncate` keeps its beginning.
+        golden: Logits of `medclf.golden.TEXTS`: precision -> one row a text.
+        training: Where the model came from: fingerprint of the data, base model, metrics, token lengths. No text.
+        versions: Versions of the software that wrote it.
+        created: Time of writing, UTC, ISO 8601.
+    """
+
+    labels: Labels
+    columns: TextColumns
+    max_length: int
+    models: dict[str, ModelRecord]
+    files: dict[str, FileRecord]
+    temperature: float = 1.0
+    long_text: str = "truncate"
+    golden: dict[str, list[list[float]]] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    created: str = ""
+
+    def to_json(self) -> str:
+        """Give the text of `medclf.json`."""
+        labels = self.labels
+        head = {
+            "schema_version": SCHEMA_VERSION,
+            "task": labels.task,
+            "labels": list(labels.names),
+            "labels_sha256": labels.sha256,
+            "thresholds": None if labels.thresholds is None else list(labels.thresholds),
+        }
+        rest = asdict(self)
+        del rest["labels"]
+        return json.dumps({**head, **rest}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def model(self, precision: str) -> ModelRecord:
+        """Give the model of a precision.
+
+        Args:
+            precision: `fp32` or `int8`.
+
+        Returns:
+            Its record.
+
+        Raises:
+            OptionError: The bundle has no such model.
+        """
+        if precision not in self.models:
+            raise OptionError(f"precision {precision}: this bundle holds {', '.join(self.models)} only.")
+        return self.models[precision]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check the manifest of a bundle; the files it lists are not opened.
+
+    Args:
+        folder: The bundle.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        BundleError: The folder is no bundle, or a field of the manifest is missing or wrong.
+        BundleVersionError: It has a schema version that this medclf does not read.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        what = "has no medclf.json" if folder.is_dir() else "does not exist"
+        raise BundleError(f"{folder} is not a bundle: it {what}. Write one with medclf-export.")
+    try:
+        data = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise BundleError(f"{path} is not JSON. The bundle is damaged: export it again.") from error
+    if not isinstance(data, dict) or not isinstance(data.get("schema_version"), int):
+        raise BundleError(f"{path} has no schema_version. The bundle is damaged: export it again.")
+    if data["schema_version"] != SCHEMA_VERSION:
+        raise BundleVersionError(
+            f"{path} has schema version {data['schema_version']}, this medclf reads {SCHEMA_VERSION}. "
+            "Use the medclf that wrote it, or export the checkpoint again."
+        )
+    return _parse(data, path)
+
+
+def _parse(data: Mapping[str, Any], path: Path) -> Manifest:
+    try:
+        thresholds = data["thresholds"]
+        labels = Labels(tuple(data["labels"]), data["task"], None if thresholds is None else tuple(thresholds))
+        manifest = Manifest(
+            labels=labels,
+            columns=TextColumns(tuple(data["columns"]["text"]), tuple(data["columns"]["pair"])),
+            max_length=int(data["max_length"]),
+            models={precision: ModelRecord(**record) for precision, record in data["models"].items()},
+            files={name: FileRecord(**record) for name, record in data["files"].items()},
+            temperature=float(data["temperature"]),
+            long_text=data["long_text"],
+            golden=data["golden"],
+            training=data["training"],
+            versions=data["versions"],
+            created=data["created"],
+        )
+    except KeyError as error:
+        raise BundleError(
+            f"{path}: field {error.args[0]!r} is missing. The bundle is damaged: export it again."
+        ) from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise BundleError(
+            f"{path}: a field has the wrong type or value. The bundle is damaged: export it again."
+        ) from error
+    _check(manifest, data, path)
+    return manifest
+
+
+def _check(manifest: Manifest, data: Mapping[str, Any], path: Path) -> None:
+    if data.get("labels_sha256") != manifest.labels.sha256:
+        raise BundleError(f"{path}: labels_sha256 is not the hash of the labels. They were edited: export again.")
+    if manifest.long_text != "truncate":
+        raise BundleError(f"{path}: long_text is {manifest.long_text!r}, this medclf knows 'truncate' only.")
+    if not manifest.models:
+        raise BundleError(f"{path}: no model is listed. The bundle is damaged: export it again.")
+    for name in (*manifest.files, *(model.file for model in manifest.models.values())):
+        pure = PurePosixPath(name)
+        if pure.is_absolute() or ".." in pure.parts or "\\" in name:
+            raise BundleError(f"{path}: the path {name!r} leaves the bundle. Do not use this bundle.")
+    unlisted = [model.file for model in manifest.models.values() if model.file not in manifest.files]
+    if unlisted:
+        raise BundleError(
+            f"{path}: no hash is listed for {', '.join(unlisted)}. The bundle is damaged: export it again."
+        )
+
+
+def read_verified(folder: Path, manifest: Manifest, name: str) -> bytes:
+    """Read a file of a bundle and check it; what is returned is what was hashed.
+
+    Args:
+        folder: The bundle.
+        manifest: Its manifest.
+        name: Path of the file in the bundle.
+
+    Returns:
+        The bytes.
+
+    Raises:
+        IntegrityError: The file is missing, is not listed, or differs in size or hash.
+    """
+    record = manifest.files.get(name)
+    if record is None:
+        raise IntegrityError(f"{folder / name} is not listed in {MANIFEST}. Export the bundle again.")
+    try:
+        data = (folder / name).read_bytes()
+    except OSError as error:
+        raise IntegrityError(f"{folder / name} cannot be read: {error.strerror}. Export the bundle again.") from error
+    if len(data) != record.size_bytes:
+        raise IntegrityError(
+            f"{folder / name} has {len(data):,} bytes, {MANIFEST} says {record.size_bytes:,}. "
+            "The bundle is damaged: copy or export it again."
+        )
+    if FileRecord.of(data) != record:
+        raise IntegrityError(
+            f"{folder / name} has the right size and the wrong SHA-256. The bundle is damaged: copy or export it again."
+        )
+    return data

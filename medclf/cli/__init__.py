@@ -1,0 +1,1 @@
+"""Commands: each file parses options, calls one library function and prints."""

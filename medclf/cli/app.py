@@ -1,0 +1,67 @@
+"""What every command shares: errors in one line, exit codes, and where talk goes.
+
+Exit codes: 0 fine, 1 an error that the message explains, 2 wrong usage, 130 interrupted, 143 terminated.
+stdout is data; everything else goes to stderr by way of `console`.
+"""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from medclf.errors import MedclfError
+
+console = Console(stderr=True, highlight=False)
+
+
+def run(command: Callable[..., Any]) -> NoReturn:
+    """Run a typer command as a program.
+
+    Args:
+        command: The function; its signature is the command line, its docstring the help.
+
+    Raises:
+        SystemExit: Always, with the exit code.
+    """
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app()
+    except MedclfError as error:
+        _fail(str(error), 1)
+    except KeyboardInterrupt:
+        _fail("interrupted; nothing was half-written.", 130)
+    except BrokenPipeError:  # the reader of stdout has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        _fail(f"{error.filename or 'input/output'}: {error.strerror or type(error).__name__}.", 1)
+    except Exception as error:  # a bug: say where, and never what, as the message could hold a text
+        if os.environ.get("MEDCLF_TRACEBACK"):
+            raise
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        _fail(
+            f"internal error: {type(error).__name__} at {os.path.basename(frame.filename)}:{frame.lineno}. "  # noqa: PTH119
+            "Please report it. MEDCLF_TRACEBACK=1 shows the whole trace, which may hold text from your data.",
+            1,
+        )
+    sys.exit(0)
+
+
+def _terminate(_signal: int, _frame: object) -> NoReturn:
+    sys.exit(143)  # an exception, so that temporary files are removed on the way out
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    console.print(f"[bold red]error:[/] {_plain(message)}", soft_wrap=True)
+    sys.exit(code)
+
+
+def _plain(message: str) -> str:
+    return message.replace("[", r"\[")

@@ -1,0 +1,1 @@
+"""Tables of labelled texts: reading, splitting."""

@@ -1,0 +1,142 @@
+"""The label contract: names and their order are fixed at training and never derived again.
+
+`config.json` (`id2label`, `problem_type`) carries them from the trainer to the exporter, `medclf.json` from the
+exporter to every runtime. Column i of logits and probabilities is label i, everywhere.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from medclf.errors import CheckpointError, OptionError
+
+Task = Literal["single_label_classification", "multi_label_classification"]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Label names in logit order, and how logits become a decision.
+
+    Attributes:
+        names: One name a logit, unique, never empty.
+        task: One label a text, or any set of labels.
+        thresholds: Multi-label: the probability from which each label is given; None means 0.5 for all.
+    """
+
+    names: tuple[str, ...]
+    task: Task = "single_label_classification"
+    thresholds: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.task not in get_args(Task):
+            raise OptionError(f"task is {self.task!r}, expected one of {', '.join(get_args(Task))}.")
+        if self.task == "single_label_classification" and len(self.names) < 2:
+            raise OptionError(f"{len(self.names)} label(s): at least 2 different labels are needed.")
+        if not all(isinstance(name, str) and name.strip() for name in self.names):
+            raise OptionError("a label name is empty or not a string: every logit needs a name.")
+        if len(set(self.names)) != len(self.names):
+            raise OptionError(f"label names repeat: {len(self.names)} names, {len(set(self.names))} different ones.")
+        if self.thresholds is not None and len(self.thresholds) != len(self.names):
+            raise OptionError(f"{len(self.thresholds)} thresholds for {len(self.names)} labels: one each is needed.")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a text may have any number of labels."""
+        return self.task == "multi_label_classification"
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the task and the names in order; equal hashes mean that logits mean the same."""
+        return hashlib.sha256(json.dumps([self.task, *self.names]).encode()).hexdigest()
+
+    def probabilities(self, logits: Floats) -> Floats:
+        """Turn logits into probabilities: softmax for one label a text, a sigmoid each otherwise.
+
+        Args:
+            logits: float32 [texts, labels].
+
+        Returns:
+            float32 [texts, labels].
+        """
+        if self.multi_label:
+            # 1 / (1 + exp(-x)) by way of tanh, which never overflows
+            return cast(Floats, np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * logits)))
+        exp = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return cast(Floats, exp / exp.sum(axis=-1, keepdims=True))
+
+    def decisions(self, probabilities: Floats) -> npt.NDArray[np.bool_]:
+        """Say which labels each text is given.
+
+        Args:
+            probabilities: float32 [texts, labels].
+
+        Returns:
+            bool [texts, labels]; with one label a text, exactly one True a row (the first of equal maxima).
+        """
+        if self.multi_label:
+            return cast("npt.NDArray[np.bool_]", probabilities >= np.float32(self.thresholds or (0.5,)))
+        return np.arange(len(self)) == probabilities.argmax(axis=-1)[:, None]
+
+    def config(self) -> dict[str, Any]:
+        """Give the fields of a Hugging Face `config.json` that carry this contract."""
+        return {
+            "id2label": dict(enumerate(self.names)),
+            "label2id": {name: index for index, name in enumerate(self.names)},
+            "problem_type": self.task,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], *, where: str) -> "Labels":
+        """Read the contract from the fields of a `config.json`.
+
+        Args:
+            config: The parsed file.
+            where: Its path, for messages.
+
+        Returns:
+            The labels in logit order.
+
+        Raises:
+            CheckpointError: Labels are missing, are Hugging Face's placeholders, or their ids are not 0 to n - 1.
+        """
+        id2label = config.get("id2label")
+        if not isinstance(id2label, Mapping) or not id2label:
+            raise CheckpointError(
+                f"{where}: no id2label. Add the label names in logit order, or train with medclf-train."
+            )
+        by_id = {int(index): name for index, name in id2label.items()}
+        if sorted(by_id) != list(range(len(by_id))):
+            raise CheckpointError(f"{where}: id2label has the ids {sorted(by_id)}, expected 0 to {len(by_id) - 1}.")
+        names = tuple(by_id[index] for index in range(len(by_id)))
+        if names == tuple(f"LABEL_{index}" for index in range(len(names))):
+            raise CheckpointError(
+                f"{where}: id2label holds placeholders (LABEL_0, ...). Write the real label names there."
+            )
+        try:
+            return cls(names, config.get("problem_type") or "single_label_classification")
+        except OptionError as error:
+            raise CheckpointError(f"{where}: {error}") from error
+
+    def ids_of(self, names: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Give the index of each name.
+
+        Args:
+            names: Label names, each a member.
+
+        Returns:
+            int64 [names].
+
+        Raises:
+            KeyError: A name is not a member.
+        """
+        index = {name: i for i, name in enumerate(self.names)}
+        return np.array([index[name] for name in names], dtype=np.int64)

@@ -1,0 +1,162 @@
+"""Texts to token ids: one implementation for training, the export gates and the runtime, so that they cannot drift.
+
+Stands on `tokenizers` alone. The C++ side mirrors the rules written here: a special token in a text is text, a text
+that is too long loses its end, a pair that is too long loses the end of its longer part.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tokenizers
+
+from medclf.errors import InputError
+
+Ids = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One text, or one pair, as token ids.
+
+    Attributes:
+        input_ids: int64 [tokens], special tokens included.
+        token_type_ids: int64 [tokens]; 1 for the second text of a pair and its [SEP], else 0.
+        n_tokens: Number of tokens before truncation.
+    """
+
+    input_ids: Ids
+    token_type_ids: Ids
+    n_tokens: int
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    @property
+    def truncated(self) -> bool:
+        """Whether tokens were cut off."""
+        return self.n_tokens > len(self)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Texts of one run of the model, padded on the right to the longest.
+
+    Attributes:
+        input_ids: int64 [batch, sequence].
+        attention_mask: int64 [batch, sequence]; 1 for a token, 0 for padding.
+        token_type_ids: int64 [batch, sequence].
+    """
+
+    input_ids: Ids
+    attention_mask: Ids
+    token_type_ids: Ids
+
+    def feed(self) -> dict[str, Ids]:
+        """Give the arrays by the names of the model's inputs."""
+        return {
+            "input_ids": self.input_ids,
+            "attention_mask": self.attention_mask,
+            "token_type_ids": self.token_type_ids,
+        }
+
+
+class TextEncoder:
+    """The tokenizer of a checkpoint or bundle with its length limit; safe to share between threads."""
+
+    def __init__(self, tokenizer_json: str, *, max_length: int) -> None:
+        """Read a tokenizer.
+
+        Args:
+            tokenizer_json: Contents of a `tokenizer.json`.
+            max_length: Most tokens of one text or pair, special tokens included.
+
+        Raises:
+            InputError: The tokenizer does not add [CLS] and [SEP] as BERT does.
+        """
+        self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._cls, self._sep = self._special_ids()
+        self.pad_id = int(self._tokenizer.token_to_id("[PAD]") or 0)
+        self.max_length = max_length
+        self._tokenizer.encode_special_tokens = True  # a literal "[SEP]" in a note is text
+
+    def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Encoded]:
+        """Turn texts into token ids, cut at `max_length`.
+
+        Args:
+            texts: Texts without a fault (`medclf.text.text_fault`).
+            pairs: The second text of each, or None.
+
+        Returns:
+            One entry a text, in order.
+        """
+        first = self._bodies(texts)
+        if pairs is None:
+            return [self._single(ids) for ids in first]
+        return [self._pair(a, b) for a, b in zip(first, self._bodies(pairs), strict=True)]
+
+    def pad(self, encoded: Sequence[Encoded], *, length: int | None = None) -> Batch:
+        """Stack texts into one batch.
+
+        Args:
+            encoded: At least one text.
+            length: Columns of the batch; None for the longest text of the batch.
+
+        Returns:
+            Arrays of int64 [texts, length].
+        """
+        length = length or max(len(one) for one in encoded)
+        input_ids = np.full((len(encoded), length), self.pad_id, dtype=np.int64)
+        attention_mask = np.zeros_like(input_ids)
+        token_type_ids = np.zeros_like(input_ids)
+        for row, one in enumerate(encoded):
+            input_ids[row, : len(one)] = one.input_ids
+            attention_mask[row, : len(one)] = 1
+            token_type_ids[row, : len(one)] = one.token_type_ids
+        return Batch(input_ids, attention_mask, token_type_ids)
+
+    def _bodies(self, texts: Sequence[str]) -> list[list[int]]:
+        encodings: list[Any] = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
+
+    def _single(self, body: list[int]) -> Encoded:
+        ids = np.array([self._cls, *body[: max(0, self.max_length - 2)], self._sep], dtype=np.int64)
+        return Encoded(ids, np.zeros_like(ids), len(body) + 2)
+
+    def _pair(self, a: list[int], b: list[int]) -> Encoded:
+        keep_a, keep_b = longest_first(len(a), len(b), max(0, self.max_length - 3))
+        ids = np.array([self._cls, *a[:keep_a], self._sep, *b[:keep_b], self._sep], dtype=np.int64)
+        types = np.zeros_like(ids)
+        types[keep_a + 2 :] = 1
+        return Encoded(ids, types, len(a) + len(b) + 3)
+
+    def _special_ids(self) -> tuple[int, int]:
+        pair = self._tokenizer.encode("", "").ids
+        if len(pair) != 3 or pair[1] != pair[2] or self._tokenizer.encode("").ids != pair[:2]:
+            raise InputError("the tokenizer does not add special tokens as BERT does ([CLS] a [SEP] b [SEP]).")
+        return pair[0], pair[1]
+
+
+def longest_first(n_first: int, n_second: int, room: int) -> tuple[int, int]:
+    """Share the room of a pair, as the `longest_first` truncation of `tokenizers` does.
+
+    The shorter text stays whole while it takes no more than half of the room; else both get half, the longer one the
+    odd token.
+
+    Args:
+        n_first: Tokens of the first text.
+        n_second: Tokens of the second text.
+        room: Most tokens of both, special tokens not counted.
+
+    Returns:
+        How many tokens of each are kept.
+    """
+    if n_first + n_second <= room:
+        return n_first, n_second
+    shorter = min(n_first, n_second, room // 2)
+    longer = room - shorter
+    return (longer, shorter) if n_first > n_second else (shorter, longer)

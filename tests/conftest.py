@@ -1,0 +1,134 @@
+"""Fixtures shared by all tests: a tiny BERT, built once per run, in the forms that each room takes."""
+
+import csv
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+LABELS = ("cardiology", "neurology", "oncology")
+SYLLABLES = ("ba", "ce", "di", "fo", "gu", "ka", "le", "mi", "no", "ru", "sa", "te", "vi", "zo")
+WORDS = [a + b for a in SYLLABLES for b in SYLLABLES]
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+MAX_LENGTH = 64
+
+
+def write_tokenizer(folder: Path) -> None:
+    """Write the WordPiece tokenizer of the tiny BERT as a Hugging Face folder holds it."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+    letters = [chr(c) for c in range(33, 127) if not chr(c).isupper()]
+    vocabulary = [*SPECIAL, *letters, *(f"##{c}" for c in letters), *WORDS]
+    ids = {token: i for i, token in enumerate(vocabulary)}
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.add_special_tokens(list(SPECIAL))
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": MAX_LENGTH}
+    config |= {f"{name.strip('[]').lower()}_token": name for name in SPECIAL}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+
+
+def bert_config(**changes: object) -> "object":
+    from transformers import BertConfig
+
+    options = {
+        "vocab_size": 5 + 2 * 68 + len(WORDS),
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "max_position_embeddings": MAX_LENGTH,
+    }
+    return BertConfig(**{**options, **changes})
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pretrained encoder without a head, as `--model` takes it: 2 layers, 32 wide, random weights."""
+    import torch
+    from transformers import BertModel
+
+    folder = tmp_path_factory.mktemp("encoder")
+    torch.manual_seed(0)
+    BertModel(bert_config()).save_pretrained(folder)
+    write_tokenizer(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier as `medclf-export` takes it, not trained by medclf: no training.json, a head that decides."""
+    import torch
+    from transformers import BertForSequenceClassification
+
+    from medclf.labels import Labels
+
+    folder = tmp_path_factory.mktemp("classifier")
+    torch.manual_seed(1)
+    model = BertForSequenceClassification(bert_config(**Labels(LABELS).config()))
+    with torch.no_grad():  # random heads give logits near 0; a parity test needs logits of a trained model's size
+        for parameter in model.parameters():
+            parameter.mul_(2.0) if parameter.ndim > 1 else parameter.add_(0.1 * torch.randn_like(parameter))
+        model.classifier.weight.mul_(20.0)
+    model.save_pretrained(folder)
+    write_tokenizer(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def texts() -> list[str]:
+    """120 texts of 1 to 90 words, some over the model's 64 tokens."""
+    chance = random.Random(0)
+    return [" ".join(chance.choices(WORDS, k=chance.randint(1, 90))) for _ in range(120)]
+
+
+def labelled_rows(n: int, *, seed: int = 0) -> list[dict[str, str]]:
+    """Rows of a table that can be learned: each class prefers its own third of the words."""
+    chance = random.Random(seed)
+    third = len(WORDS) // 3
+    rows = []
+    for i in range(n):
+        label = i % len(LABELS)
+        own = WORDS[label * third : (label + 1) * third]
+        words = [chance.choice(own if chance.random() < 0.7 else WORDS) for _ in range(chance.randint(4, 30))]
+        rows.append({"id": str(i), "text": " ".join(words), "label": LABELS[label]})
+    return rows
+
+
+@pytest.fixture(scope="session")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CSV file of 150 rows that can be learned."""
+    return write_csv(tmp_path_factory.mktemp("table") / "notes.csv", labelled_rows(150))
+
+
+def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(
+    tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path, make_bundle: Callable[..., Path]
+) -> Path:
+    """A bundle of the tiny classifier with fp32 and INT8; read-only: copy it before breaking it."""
+    return make_bundle(tiny_checkpoint, tmp_path_factory.mktemp("exported") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def make_bundle() -> Callable[..., Path]:
+    """Export a checkpoint with the gates that a random model can pass."""
+
+    def export(checkpoint: Path, output: Path) -> Path:
+        raise NotImplementedError
+
+    return export
