@@ -13,6 +13,7 @@
     │   ├── BundleVersionError  a bundle of a schema that this version does not read
     │   └── IntegrityError      a file that is missing, or is not the one that was exported
     ├── ProviderError           an execution provider that was asked for and not obtained
+    ├── SessionError            a model that was closed, or carried through a fork (also a RuntimeError)
     └── InputError              a text that cannot be classified           (also a ValueError)
 
 No message ever holds a piece of a text: a row number and a length are enough to find it.
@@ -69,6 +70,10 @@ class IntegrityError(BundleError):
 
 class ProviderError(MedclfError):
     """An execution provider that was asked for and not obtained."""
+
+
+class SessionError(MedclfError, RuntimeError):
+    """A model that was closed, or that was opened in another process; load it again here."""
 
 
 class InputError(MedclfError, ValueError):

@@ -1,0 +1,1 @@
+"""Everything that answers questions with a bundle; never loads torch."""

@@ -1,0 +1,68 @@
+"""Runs encoded texts through a session, batch by batch, and gives the logits back in the caller's order."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from medclf.labels import Floats
+from medclf.runtime.schedule import MAX_BATCH_TOKENS, Indices, plan
+from medclf.runtime.session import Session
+from medclf.tokenizer import Encoded, TextEncoder
+
+
+class Runner:
+    """Calls one shared session from a fixed number of threads; safe to share between threads.
+
+    For throughput: a session of one thread and as many callers as cores, as separate batches never wait for each
+    other. For latency: one caller and a session of all cores.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        encoder: TextEncoder,
+        *,
+        n_callers: int = 1,
+        max_batch_tokens: int = MAX_BATCH_TOKENS,
+    ) -> None:
+        """Make the threads, if more than the caller's own is needed.
+
+        Args:
+            session: The model.
+            encoder: The tokenizer, for its padding.
+            n_callers: How many batches run at a time; 1 runs them in the caller's thread.
+            max_batch_tokens: Most real tokens of one batch.
+        """
+        self._session = session
+        self._encoder = encoder
+        self._max_batch_tokens = max_batch_tokens
+        self._pool = ThreadPoolExecutor(n_callers, thread_name_prefix="medclf") if n_callers > 1 else None
+
+    def logits(self, encoded: Sequence[Encoded]) -> Floats:
+        """Run the model on texts; when a batch fails, those that have not begun are dropped.
+
+        Args:
+            encoded: Texts as token ids.
+
+        Returns:
+            float32 [texts, labels], in the order of `encoded`.
+        """
+        self._session.check()  # before the pool is asked: its threads do not survive a fork either
+        batches = plan([len(one) for one in encoded], max_batch_tokens=self._max_batch_tokens)
+        logits = np.empty((len(encoded), self._session.n_labels), dtype=np.float32)
+
+        def run(batch: Indices) -> Floats:
+            return self._session.run(self._encoder.pad([encoded[i] for i in batch]))
+
+        for batch, result in zip(batches, self._map(run, batches), strict=True):
+            logits[batch] = result
+        return logits
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def _map(self, run: Callable[[Indices], Floats], batches: Iterable[Indices]) -> Iterator[Floats]:
+        return map(run, batches) if self._pool is None else self._pool.map(run, batches)
