@@ -14,7 +14,7 @@ from medclf.labels import Floats
 from medclf.tokenizer import Batch
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-PROVIDERS = ("auto", "cpu", "cuda")
+PROVIDERS = {"cpu": CPU, "cuda": CUDA}
 KNOWN_INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
 OUTPUT = "logits"
 
@@ -25,16 +25,19 @@ class Session:
     """A model that is open; safe to share between threads, not between processes.
 
     Attributes:
-        provider: Where the model runs, `cpu` or `cuda`: what was obtained, whatever was asked for.
+        provider: Where the model runs, `cpu` or `cuda`.
         n_labels: Width of the logits.
     """
+
+    provider: str
+    n_labels: int
 
     def __init__(self, model: bytes, *, provider: str = "cpu", threads: int = 1, name: str = "model") -> None:
         """Open a model.
 
         Args:
             model: Contents of an ONNX file, checked by the caller against its hash.
-            provider: `cpu`, `cuda`, or `auto` for CUDA where it can be had and else the CPU.
+            provider: `cpu` or `cuda`; which of them to take is decided in `opening.py`.
             threads: Threads of one `run`; calls from several threads add up.
             name: What messages call the model, such as its path.
 
@@ -46,7 +49,7 @@ class Session:
         self._name = name
         self._pid = os.getpid()
         self._session: Any = _open(model, provider, threads, name)
-        self.provider = "cuda" if self._session.get_providers()[0] == CUDA else "cpu"
+        self.provider = provider
         self._inputs, self.n_labels = _signature(self._session, name)
 
     def run(self, batch: Batch) -> Floats:
@@ -95,32 +98,38 @@ class Session:
         self._session = None
 
 
+def cuda_built_in() -> bool:
+    """Say whether the installed onnxruntime was built with CUDA; whether CUDA starts is another matter.
+
+    Returns:
+        True for onnxruntime-gpu.
+
+    Raises:
+        ExtraError: onnxruntime is not installed.
+    """
+    return CUDA in require("onnxruntime", extra="cpu").get_available_providers()
+
+
 def _open(model: bytes, provider: str, threads: int, name: str) -> Any:
     if provider not in PROVIDERS:
-        raise ProviderError(f"provider {provider!r} is not known, expected one of {', '.join(PROVIDERS)}.")
+        raise ProviderError(f"provider is {provider!r}, expected one of {', '.join(PROVIDERS)}.")
     onnxruntime = require("onnxruntime", extra="cpu")
-    wanted = [CPU] if provider == "cpu" else [CUDA]
-    if provider != "cpu" and CUDA not in onnxruntime.get_available_providers():
-        if provider == "cuda":
-            raise ProviderError(
-                f"provider cuda: the onnxruntime {onnxruntime.__version__} of this machine was built without CUDA. "
-                "Install it with: pip uninstall onnxruntime && pip install 'medclf[gpu]'"
-            )
-        wanted = [CPU]
-    session = _create(onnxruntime, model, wanted, threads, name)
-    if wanted == [CUDA] and session.get_providers()[0] != CUDA:  # ONNX Runtime falls back in silence
-        if provider == "cuda":
-            raise ProviderError(
-                "provider cuda: onnxruntime was built with CUDA and could not start it. Are the driver, CUDA and cuDNN "
-                f"of the versions that onnxruntime {onnxruntime.__version__} needs, and is a GPU visible?"
-            )
-        logger.warning("provider auto: CUDA could not be started, %s runs on the CPU", name)
-        session = _create(onnxruntime, model, [CPU], threads, name)
-    logger.info("%s runs on %s with %d thread(s) a call", name, session.get_providers()[0], threads)
+    if provider == "cuda" and not cuda_built_in():
+        raise ProviderError(
+            f"provider cuda: the onnxruntime {onnxruntime.__version__} of this machine was built without CUDA. "
+            "Get one that has it: pip uninstall onnxruntime && pip install 'medclf[gpu]'"
+        )
+    session = _create(onnxruntime, model, PROVIDERS[provider], threads, name)
+    if session.get_providers()[0] != PROVIDERS[provider]:  # ONNX Runtime falls back to the CPU in silence
+        raise ProviderError(
+            f"provider {provider}: onnxruntime {onnxruntime.__version__} was built with it and could not start it. "
+            "Is a GPU visible, and are its driver, CUDA and cuDNN of the versions that this onnxruntime needs?"
+        )
+    logger.info("%s runs on %s, %d thread(s) a call", name, provider, threads)
     return session
 
 
-def _create(onnxruntime: Any, model: bytes, providers: list[str], threads: int, name: str) -> Any:
+def _create(onnxruntime: Any, model: bytes, provider: str, threads: int, name: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads  # the default is every core of the host, whatever the cgroup allows
     options.inter_op_num_threads = 1
@@ -129,7 +138,7 @@ def _create(onnxruntime: Any, model: bytes, providers: list[str], threads: int, 
     options.log_severity_level = 3  # errors
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the cores to others
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=providers)
+        session = onnxruntime.InferenceSession(model, options, providers=[provider])
     except Exception as error:  # the classes of ONNX Runtime share no base
         raise BundleError(
             f"{name} cannot be opened by onnxruntime {onnxruntime.__version__} ({type(error).__name__}). "

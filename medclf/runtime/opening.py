@@ -1,0 +1,136 @@
+"""From a bundle and a caller's wishes to an open model: which file, on which provider, with how many threads."""
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from medclf.bundle import Manifest, read_verified
+from medclf.errors import BundleError, InputError, OptionError, ProviderError
+from medclf.runtime.cores import usable_cores
+from medclf.runtime.session import Session, cuda_built_in
+from medclf.tokenizer import TextEncoder
+
+TOKENIZER = "tokenizer.json"
+MODES = ("throughput", "latency")
+PRECISIONS = ("auto", "fp32", "int8")
+PROVIDERS = ("auto", "cpu", "cuda")
+
+Candidate = tuple[str, str]  # provider and precision
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model that was opened.
+
+    Attributes:
+        session: The model.
+        precision: Which model of the bundle it is.
+        n_callers: How many batches it should run at a time.
+    """
+
+    session: Session
+    precision: str
+    n_callers: int
+
+
+def open_model(
+    folder: Path, manifest: Manifest, *, provider: str, precision: str, mode: str, threads: int | None
+) -> Opened:
+    """Open the model of a bundle that suits the caller's wishes.
+
+    Args:
+        folder: The bundle.
+        manifest: Its manifest.
+        provider: `auto`, `cpu` or `cuda`.
+        precision: `auto`, `fp32` or `int8`.
+        mode: `throughput` or `latency`.
+        threads: Cores to keep busy; None for all that this process may use.
+
+    Returns:
+        The model and how to call it.
+
+    Raises:
+        OptionError: An option has a wrong value, or the bundle has no such precision.
+        ProviderError: INT8 was asked for on CUDA.
+    """
+    for option, value, allowed in (("mode", mode, MODES), ("precision", precision, PRECISIONS)):
+        if value not in allowed:
+            raise OptionError(f"{option} is {value!r}, expected one of {', '.join(allowed)}.")
+    if threads is not None and threads < 1:
+        raise OptionError(f"threads is {threads}, expected at least 1.")
+    cores = threads or usable_cores()
+    cuda = provider == "cuda" or (provider == "auto" and cuda_built_in())
+    *others, last = candidates(provider, precision, manifest.models, cuda=cuda)
+    for candidate in others:
+        try:
+            return _open(folder, manifest, candidate, mode=mode, cores=cores)
+        except ProviderError as error:
+            logger.warning("provider auto: %s Taking the CPU.", error)
+    return _open(folder, manifest, last, mode=mode, cores=cores)
+
+
+def candidates(provider: str, precision: str, models: Collection[str], *, cuda: bool) -> list[Candidate]:
+    """Say what to try, best first.
+
+    Args:
+        provider: `auto`, `cpu` or `cuda`.
+        precision: `auto`, `fp32` or `int8`.
+        models: Precisions that the bundle has.
+        cuda: Whether CUDA is worth a try.
+
+    Returns:
+        Provider and precision of each attempt.
+
+    Raises:
+        ProviderError: The provider is unknown, or INT8 was asked for on CUDA.
+    """
+    if provider not in PROVIDERS:
+        raise ProviderError(f"provider is {provider!r}, expected one of {', '.join(PROVIDERS)}.")
+    if provider == "cuda" and precision == "int8":
+        raise ProviderError(
+            "provider cuda with precision int8: the integer products of the INT8 model have no CUDA kernel and would "
+            "run on the CPU. Use precision fp32 on CUDA, or provider cpu."
+        )
+    best_on_cpu = "int8" if "int8" in models else "fp32"
+    on_cpu = ("cpu", best_on_cpu if precision == "auto" else precision)
+    if provider == "cpu" or precision == "int8" or not cuda:
+        return [on_cpu]
+    return [("cuda", "fp32")] if provider == "cuda" else [("cuda", "fp32"), on_cpu]
+
+
+def read_encoder(folder: Path, manifest: Manifest) -> TextEncoder:
+    """Read the tokenizer of a bundle.
+
+    Args:
+        folder: The bundle.
+        manifest: Its manifest.
+
+    Returns:
+        The tokenizer with the bundle's length limit.
+
+    Raises:
+        BundleError: It is damaged, or of a kind that this version does not read.
+    """
+    data = read_verified(folder, manifest, TOKENIZER)
+    try:
+        return TextEncoder(data.decode("utf-8"), max_length=manifest.max_length)
+    except InputError as error:
+        raise BundleError(f"{folder / TOKENIZER}: {error}") from error
+    except Exception as error:  # `tokenizers` raises bare exceptions
+        raise BundleError(f"{folder / TOKENIZER} cannot be read. Update tokenizers, or export again.") from error
+
+
+def _open(folder: Path, manifest: Manifest, candidate: Candidate, *, mode: str, cores: int) -> Opened:
+    provider, precision = candidate
+    model = manifest.model(precision)
+    callers = cores if mode == "throughput" and provider == "cpu" else 1  # one caller keeps a GPU busy
+    session = Session(
+        read_verified(folder, manifest, model.file),
+        provider=provider,
+        threads=cores // callers,
+        name=str(folder / model.file),
+    )
+    return Opened(session, precision, callers)
