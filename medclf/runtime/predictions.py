@@ -46,7 +46,7 @@ def decide(labels: Labels, probabilities: Floats) -> list[Label | None]:
         One entry a text: a name, a tuple of names where a text may have several, None without an answer.
     """
     decisions = labels.decisions(probabilities)
-    answered = np.isfinite(probabilities).all(axis=1).tolist()
+    answered = [bool(np.isfinite(row).all()) for row in probabilities]
     if not labels.multi_label:
         best = decisions.argmax(axis=1)
         return [labels.names[i] if ok else None for i, ok in zip(best, answered, strict=True)]

@@ -60,9 +60,9 @@ class Runner:
         return logits
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, when the batches under way have ended."""
         if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+            self._pool.shutdown()
 
     def _map(self, run: Callable[[Indices], Floats], batches: Iterable[Indices]) -> Iterator[Floats]:
         return map(run, batches) if self._pool is None else self._pool.map(run, batches)
