@@ -10,6 +10,6 @@ TEXTS = (
     "Crohn's disease - naïve to anti-TNF-α agents - was confirmed by ileo-colonoscopy.",
     "A literal [SEP] or [CLS] in a note is text, never a separator.",
     "Randomised, double-blind, placebo-controlled trial of metformin in 412 adults with type 2 diabetes: the primary "
-    "outcome was the change in HbA1c after 24 weeks; secondary outcomes were weight, fasting glucose and adverse events.",
+    "outcome was the change in HbA1c after 24 weeks; secondary outcomes were weight, glucose and adverse events.",
     "Follow-up was uneventful. " * 40,
 )

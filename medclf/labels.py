@@ -83,8 +83,9 @@ class Labels:
             bool [texts, labels]; with one label a text, exactly one True a row (the first of equal maxima).
         """
         if self.multi_label:
-            return cast("npt.NDArray[np.bool_]", probabilities >= np.float32(self.thresholds or (0.5,)))
-        return np.arange(len(self)) == probabilities.argmax(axis=-1)[:, None]
+            return np.greater_equal(probabilities, np.array(self.thresholds or (0.5,), dtype=np.float32))
+        given: npt.NDArray[np.bool_] = np.arange(len(self)) == probabilities.argmax(axis=-1)[:, None]
+        return given
 
     def config(self) -> dict[str, Any]:
         """Give the fields of a Hugging Face `config.json` that carry this contract."""

@@ -84,6 +84,11 @@ class TextEncoder:
         self.max_length = max_length
         self._tokenizer.encode_special_tokens = True  # a literal "[SEP]" in a note is text
 
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of tokens, added ones included."""
+        return int(self._tokenizer.get_vocab_size(with_added_tokens=True))
+
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Encoded]:
         """Turn texts into token ids, cut at `max_length`.
 

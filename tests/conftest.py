@@ -3,7 +3,6 @@
 import csv
 import json
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -117,18 +116,13 @@ def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(
-    tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path, make_bundle: Callable[..., Path]
-) -> Path:
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Path:
     """A bundle of the tiny classifier with fp32 and INT8; read-only: copy it before breaking it."""
-    return make_bundle(tiny_checkpoint, tmp_path_factory.mktemp("exported") / "bundle")
+    from medclf_export.pipeline import ExportOptions, export_bundle
+    from medclf_export.quality import Budget
 
-
-@pytest.fixture(scope="session")
-def make_bundle() -> Callable[..., Path]:
-    """Export a checkpoint with the gates that a random model can pass."""
-
-    def export(checkpoint: Path, output: Path) -> Path:
-        raise NotImplementedError
-
-    return export
+    folder = tmp_path_factory.mktemp("exported")
+    rows = write_csv(folder / "held_out.csv", labelled_rows(120, seed=5))
+    budget = Budget(min_agreement=90.0, max_f1_drop=10.0, min_speedup=0.0)  # a random model decides by a hair
+    export_bundle(ExportOptions(tiny_checkpoint, folder / "bundle", quantize=True, eval_data=rows, budget=budget))
+    return folder / "bundle"

@@ -1,0 +1,201 @@
+"""The gates of a graph: its signature, its parity with PyTorch, and the same answer alone and in any batch.
+
+Each gate returns what it measured, for the manifest, or raises a GateError. They run the code that ships: the session
+of `medclf.runtime`.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto
+
+from medclf.errors import GateError
+from medclf.labels import Floats
+from medclf.runtime.session import Session
+from medclf.tokenizer import Batch
+from medclf_export.bert import BertConfig
+from medclf_export.graph import IR_VERSION, OPSET
+
+PARITY_LIMIT = 1e-4  # of logits, fp32 against PyTorch
+INVARIANCE_LIMIT = {"fp32": 1e-5, "int8": 1e-3}  # of logits, a text alone against the same text in a batch
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+Forward = Callable[[Batch], Floats]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Inputs that a gate tries.
+
+    Attributes:
+        name: What is special about them.
+        lengths: Tokens of each text.
+        width: Columns of the batch.
+        side: Where the padding is: `right`, `left`, or `holes` for places hidden at random.
+    """
+
+    name: str
+    lengths: tuple[int, ...]
+    width: int
+    side: str = "right"
+
+
+def shapes(max_length: int) -> list[Shape]:
+    """List the inputs that every graph is tried on.
+
+    Args:
+        max_length: Most tokens that the model takes.
+
+    Returns:
+        1x1, 1xmax, mixed and equal lengths, padding at either side and in between, and a batch of 64.
+    """
+    chance = np.random.default_rng(0)
+    short = min(48, max_length)
+    mixed = tuple(int(n) for n in np.linspace(1, max_length, 6))
+    many = tuple(chance.integers(1, short + 1, 64).tolist())
+    return [
+        Shape("1 x 1", (1,), 1),
+        Shape("1 x max", (max_length,), max_length),
+        Shape("mixed lengths", mixed, max_length),
+        Shape("equal lengths", (short,) * 4, short),
+        Shape("batch of 64", many, short),
+        Shape("wider than the longest", many[:8], max_length),
+        Shape("padding on the left", many[:8], short, "left"),
+        Shape("holes", many[:8], short, "holes"),
+    ]
+
+
+def batches(config: BertConfig) -> Iterator[tuple[str, Batch]]:
+    """Make the inputs of `shapes`: random tokens, each shape once with single texts and once with pairs.
+
+    Args:
+        config: The shape of the model.
+
+    Yields:
+        A name and a batch.
+    """
+    chance = np.random.default_rng(1)
+    for shape in shapes(config.n_positions):
+        ids = chance.integers(0, config.vocabulary_size, (len(shape.lengths), shape.width))
+        mask = _mask(shape, chance)
+        yield shape.name, Batch(ids, mask, np.zeros_like(ids))
+        yield f"{shape.name}, pairs", Batch(ids, mask, chance.integers(0, config.n_types, ids.shape))
+
+
+def _mask(shape: Shape, chance: np.random.Generator) -> npt.NDArray[np.int64]:
+    lengths, column = np.array(shape.lengths)[:, None], np.arange(shape.width)
+    mask: npt.NDArray[np.int64] = (column < lengths).astype(np.int64)
+    if shape.side == "left":
+        return mask[:, ::-1].copy()
+    if shape.side == "holes":
+        mask *= chance.integers(0, 2, mask.shape)
+        mask[:, 0] = 1
+    return mask
+
+
+def check_signature(model: onnx.ModelProto, n_labels: int) -> dict[str, Any]:
+    """Check names, dtypes, dynamic axes and versions.
+
+    Args:
+        model: The graph.
+        n_labels: Columns that the logits must have.
+
+    Returns:
+        The signature.
+
+    Raises:
+        GateError: It is not the standard one.
+    """
+    onnx.checker.check_model(model)
+    inputs = {value.name: _type(value) for value in model.graph.input}
+    outputs = {value.name: _type(value) for value in model.graph.output}
+    wanted_inputs = {name: ("INT64", ["batch", "sequence"]) for name in INPUTS}
+    wanted_outputs = {"logits": ("FLOAT", ["batch", n_labels])}
+    if inputs != wanted_inputs or outputs != wanted_outputs:
+        raise GateError(f"signature is {inputs} -> {outputs}, expected {wanted_inputs} -> {wanted_outputs}.")
+    opset = max(entry.version for entry in model.opset_import if entry.domain == "")
+    if model.ir_version > IR_VERSION or opset > OPSET:
+        raise GateError(f"IR {model.ir_version}, opset {opset}: at most {IR_VERSION} and {OPSET} are allowed.")
+    return {"inputs": list(inputs), "outputs": list(outputs), "dynamic_axes": ["batch", "sequence"]}
+
+
+def _type(value: onnx.ValueInfoProto) -> tuple[str, list[str | int]]:
+    tensor = value.type.tensor_type
+    axes: list[str | int] = [axis.dim_param or axis.dim_value for axis in tensor.shape.dim]
+    return TensorProto.DataType.Name(tensor.elem_type), axes
+
+
+def check_parity(session: Session, forward: Forward, inputs: list[tuple[str, Batch]]) -> dict[str, Any]:
+    """Compare the graph with PyTorch on every input.
+
+    Args:
+        session: The fp32 graph.
+        forward: PyTorch: a batch -> its logits.
+        inputs: Named batches.
+
+    Returns:
+        The largest difference of each shape, the limit, and the agreement of labels.
+
+    Raises:
+        GateError: A difference is over the limit, or a label differs.
+    """
+    differences: dict[str, float] = {}
+    n_texts = n_flips = 0
+    for name, batch in inputs:
+        ours, theirs = session.run(batch), forward(batch)
+        differences[name] = float(np.abs(ours - theirs).max())
+        n_texts += len(ours)
+        n_flips += int((ours.argmax(-1) != theirs.argmax(-1)).sum())
+    worst = max(differences.values())
+    if not worst <= PARITY_LIMIT or n_flips:  # written so that NaN fails
+        raise GateError(
+            f"fp32 differs from PyTorch by up to {worst:.2e} of logits (at most {PARITY_LIMIT:.0e} is allowed) and in "
+            f"{n_flips} of {n_texts} labels. Nothing was written. Please report this checkpoint's architecture."
+        )
+    return {
+        "limit": PARITY_LIMIT,
+        "max_difference": worst,
+        "label_agreement": 1.0,
+        "n_texts": n_texts,
+        "shapes": differences,
+    }
+
+
+def check_invariance(session: Session, precision: str, inputs: list[tuple[str, Batch]]) -> dict[str, Any]:
+    """Compare each text alone with the same text in its batch.
+
+    Args:
+        session: The graph.
+        precision: Key of `INVARIANCE_LIMIT`.
+        inputs: Named batches; those of one text, and of padding that is not on the right, are passed over.
+
+    Returns:
+        The largest difference and the limit.
+
+    Raises:
+        GateError: It is over the limit.
+    """
+    limit, worst, n_texts = INVARIANCE_LIMIT[precision], 0.0, 0
+    for _, batch in inputs:
+        lengths = batch.attention_mask.sum(axis=1)
+        right = (np.arange(batch.input_ids.shape[1]) < lengths[:, None]) == batch.attention_mask
+        if len(lengths) == 1 or not right.all():
+            continue
+        together = session.run(batch)
+        alone = [session.run(_row(batch, row, int(length))) for row, length in enumerate(lengths)]
+        worst = max(worst, float(np.abs(np.concatenate(alone) - together).max()))
+        n_texts += len(lengths)
+    if not worst <= limit:
+        raise GateError(
+            f"{precision}: a text alone and in a batch differ by {worst:.2e} of logits, at most {limit:.0e} is allowed."
+        )
+    return {"limit": limit, "max_difference": worst, "n_texts": n_texts}
+
+
+def _row(batch: Batch, row: int, length: int) -> Batch:
+    part = (slice(row, row + 1), slice(0, length))
+    return Batch(batch.input_ids[part], batch.attention_mask[part], batch.token_type_ids[part])

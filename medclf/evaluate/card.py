@@ -1,0 +1,69 @@
+"""The model card of a bundle, its `README.md`: what the model is, what was measured, and its limits."""
+
+from medclf.bundle import Manifest
+
+
+def model_card(manifest: Manifest) -> str:
+    """Write the card.
+
+    Args:
+        manifest: Of the bundle.
+
+    Returns:
+        Markdown with the YAML head that Hugging Face reads.
+    """
+    return "\n".join([*_head(), "", *_about(manifest), "", *_measured(manifest), "", *_use(), "", *_limits(), ""])
+
+
+def _head() -> list[str]:
+    return ["---", "pipeline_tag: text-classification", "library_name: medclf", "tags: [onnx, medclf]", "---"]
+
+
+def _about(manifest: Manifest) -> list[str]:
+    data = manifest.training.get("data") or {}
+    parts = [f"{name}: {part['n_rows']:,} rows of {part['file']}" for name, part in data.items()]
+    return [
+        "# A text classifier exported by medclf",
+        "",
+        f"- Labels, in logit order: {', '.join(manifest.labels.names)}",
+        f"- Base model: {manifest.training.get('base_model') or 'not recorded'}",
+        f"- Data: {'; '.join(parts) or 'not recorded'}",
+        f"- Texts are cut at {manifest.max_length} tokens",
+        f"- Models: {', '.join(f'{name} ({model.file})' for name, model in manifest.models.items())}",
+    ]
+
+
+def _measured(manifest: Manifest) -> list[str]:
+    lines = ["## Measured", "", "Details are in `report.html` and `medclf.json`.", ""]
+    for precision, model in manifest.models.items():
+        if "parity" in model.gates:
+            lines.append(f"- {precision} against PyTorch: logits within {model.gates['parity']['max_difference']:.1e}")
+        if "quality" in model.gates:
+            quality, speed = model.gates["quality"], model.gates["speed"]
+            lines.append(
+                f"- {precision} against fp32 on {quality['n']} held-out rows: {100 * quality['agreement']:.2f} % the "
+                f"same labels, macro-F1 {quality['reference_f1']:.4f} -> {quality['candidate_f1']:.4f}, "
+                f"{speed['speedup']:.2f} times the speed"
+            )
+    return lines
+
+
+def _use() -> list[str]:
+    return [
+        "## Use",
+        "",
+        "```python",
+        "from medclf.runtime import Classifier",
+        "",
+        'classifier = Classifier.load("bundle")',
+        'classifier.predict(["Chest pain relieved by nitroglycerin."])',
+        "```",
+    ]
+
+
+def _limits() -> list[str]:
+    return [
+        "## Limits",
+        "",
+        "Not a medical device. Scores hold for texts like the held-out rows; check the model on your own texts.",
+    ]

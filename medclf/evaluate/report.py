@@ -1,0 +1,193 @@
+"""`report.html`: what was measured about a bundle, on one page that needs no network.
+
+Numbers and label names only; no text of the data is here.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medclf.bundle import Manifest
+from medclf.evaluate.metrics import scores
+from medclf.labels import Floats
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; color: #1c1e21; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
+table { border-collapse: collapse; margin: .6rem 0; }
+th, td { padding: .25rem .7rem; border-bottom: 1px solid #d8dadd; }
+th { text-align: left; font-weight: 600; } td { font-variant-numeric: tabular-nums; } td.n { text-align: right; }
+.scroll { overflow-x: auto; } .note { color: #5b6068; font-size: .9rem; }
+@media (prefers-color-scheme: dark) { body { background: #17191c; color: #e6e7e9; } th, td { border-color: #3a3e44; } }
+"""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the models of a bundle said on held-out rows.
+
+    Attributes:
+        source: Which rows they are.
+        label_ids: int64 [rows]; what is right.
+        logits: Precision -> float32 [rows, labels].
+    """
+
+    source: str
+    label_ids: npt.NDArray[np.int64]
+    logits: Mapping[str, Floats] = field(default_factory=dict)
+
+
+def report(manifest: Manifest, evaluation: Evaluation | None) -> str:
+    """Write the page.
+
+    Args:
+        manifest: Of the bundle.
+        evaluation: What its models said on held-out rows; None leaves those sections out.
+
+    Returns:
+        HTML.
+    """
+    sections = [_head(manifest), _training(manifest)]
+    if evaluation is not None:
+        sections.append(_held_out(manifest, evaluation))
+    sections += [_int8(manifest), _parity(manifest), _limits()]
+    body = "\n".join(section for section in sections if section)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>medclf report</title>'
+        f"<style>{STYLE}</style></head><body>\n{body}\n</body></html>\n"
+    )
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Write a table; numbers are aligned to the right.
+
+    Args:
+        header: Names of the columns.
+        rows: Cells; text is escaped, floats are given four digits.
+
+    Returns:
+        HTML.
+    """
+    head = "".join(f"<th>{escape(name)}</th>" for name in header)
+    body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f'<td class="n">{value:.4f}</td>'
+    return f'<td class="n">{value:,}</td>' if isinstance(value, int) else f"<td>{escape(str(value))}</td>"
+
+
+def _head(manifest: Manifest) -> str:
+    rows = [
+        ("Labels", ", ".join(manifest.labels.names)),
+        ("Base model", manifest.training.get("base_model") or "not recorded"),
+        ("Most tokens of a text", manifest.max_length),
+        ("Exported", manifest.created),
+        ("Versions", ", ".join(f"{name} {number}" for name, number in manifest.versions.items())),
+    ]
+    models = [
+        (precision, model.file, f"opset {model.opset}, IR {model.ir_version}")
+        for precision, model in manifest.models.items()
+    ]
+    return f"<h1>medclf: report of a text classifier</h1>{table(('', ''), rows)}{table(('model', 'file', ''), models)}"
+
+
+def _training(manifest: Manifest) -> str:
+    metrics: dict[str, Any] = manifest.training.get("metrics") or {}
+    rows = [
+        (part, name, one["n"], one["accuracy"], one["macro_f1"])
+        for part, by_model in metrics.items()
+        if isinstance(by_model, dict)
+        for name, one in by_model.items()
+        if isinstance(one, dict) and "macro_f1" in one
+    ]
+    if not rows:
+        return ""
+    return "<h2>At training</h2>" + table(("part", "model", "rows", "accuracy", "macro-F1"), rows)
+
+
+def _held_out(manifest: Manifest, evaluation: Evaluation) -> str:
+    names, labels = manifest.labels.names, evaluation.label_ids
+    summary, details = [], []
+    for precision, logits in evaluation.logits.items():
+        predicted = logits.argmax(-1)
+        measured = scores(labels, predicted, names)
+        summary.append((precision, measured["n"], measured["accuracy"], measured["macro_f1"]))
+        per_class = [
+            (name, one["support"], one["precision"], one["recall"], one["f1"])
+            for name, one in measured["per_class"].items()
+        ]
+        details.append(
+            f"<h3>{precision}</h3>"
+            + table(("class", "rows", "precision", "recall", "F1"), per_class)
+            + _confusion(names, labels, predicted)
+        )
+    note = f'<p class="note">Rows: {escape(evaluation.source)}.</p>'
+    return (
+        "<h2>On held-out rows</h2>"
+        + note
+        + table(("model", "rows", "accuracy", "macro-F1"), summary)
+        + "".join(details)
+    )
+
+
+def _confusion(names: Sequence[str], labels: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) -> str:
+    n = len(names)
+    counts = np.bincount(labels * n + predicted, minlength=n * n).reshape(n, n)
+    rows = [(name, *row.tolist()) for name, row in zip(names, counts, strict=True)]
+    return '<p class="note">Rows: the right class. Columns: what the model said.</p>' + table(("", *names), rows)
+
+
+def _int8(manifest: Manifest) -> str:
+    model = manifest.models.get("int8")
+    if model is None:
+        return ""
+    quality, speed, batch = (model.gates[name] for name in ("quality", "speed", "batch_invariance"))
+    low, high = quality["f1_drop_interval"]
+    limits = quality["limits"]
+    rows = [
+        ("rows", quality["n"], ""),
+        ("same label as fp32", f"{100 * quality['agreement']:.2f} %", f"at least {limits['min_agreement']:g} %"),
+        ("macro-F1, fp32", quality["reference_f1"], ""),
+        ("macro-F1, INT8", quality["candidate_f1"], ""),
+        (
+            "drop of macro-F1, points",
+            f"{quality['f1_drop']:.2f} (95 % interval {low:.2f} to {high:.2f}, paired bootstrap)",
+            f"at most {limits['max_f1_drop']:g}",
+        ),
+        ("right with fp32, wrong with INT8", quality["worse"], ""),
+        ("wrong with fp32, right with INT8", quality["better"], ""),
+        ("exact McNemar test, p", quality["mcnemar_p"], ""),
+        ("largest difference of a probability", quality["max_probability_difference"], ""),
+        ("a text alone against in a batch, logits", f"{batch['max_difference']:.1e}", f"at most {batch['limit']:.0e}"),
+        ("speed over fp32 on the exporting CPU", f"{speed['speedup']:.2f}", f"at least {speed['limit']:g}"),
+    ]
+    return "<h2>INT8 against fp32</h2>" + table(("measured", "value", "limit"), rows)
+
+
+def _parity(manifest: Manifest) -> str:
+    model = manifest.models.get("fp32")
+    if model is None:
+        return ""
+    parity, batch = model.gates["parity"], model.gates["batch_invariance"]
+    rows = [(name, f"{difference:.1e}") for name, difference in parity["shapes"].items()]
+    return (
+        "<h2>fp32 against PyTorch</h2>"
+        f"<p>Largest difference of a logit: {parity['max_difference']:.1e} (at most {parity['limit']:.0e}); the same "
+        f"label for all {parity['n_texts']} inputs. A text alone against the same text in a batch: "
+        f"{batch['max_difference']:.1e} (at most {batch['limit']:.0e}).</p>" + table(("inputs", "difference"), rows)
+    )
+
+
+def _limits() -> str:
+    return (
+        "<h2>Limits</h2><p>Not a medical device. Scores hold for texts like the held-out rows; check the model on your "
+        "own texts before you rely on it, and again when they change.</p>"
+    )
