@@ -1,0 +1,202 @@
+"""One way to run the model, in a process of its own, so that thread pools and memory do not mix.
+
+The parent sends batches of texts through a pipe and gets timings back. The clock runs from the list of strings to the
+labels, tokenizing included, the pipe not.
+"""
+
+import contextlib
+import inspect
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from medclf.bench.texts import TextBatch
+from medclf.bundle import read_manifest
+from medclf.errors import MedclfError
+from medclf.extras import require
+from medclf.runtime import Classifier
+from medclf.runtime.opening import read_encoder
+from medclf.runtime.predictions import decide
+from medclf.runtime.schedule import plan
+
+STATUS = Path("/proc/self/status")
+
+
+@dataclass(frozen=True)
+class PathSpec:
+    """One way to run the model.
+
+    Attributes:
+        name: What the report calls it.
+        bundle: The bundle; its tokenizer serves all ways.
+        threads: Cores that it may use.
+        precision: The bundle's model that it runs; None for PyTorch.
+        checkpoint: The model of PyTorch.
+        pad_to_max: PyTorch: whether batches are padded to `max_length`, or to their longest text.
+    """
+
+    name: str
+    bundle: Path
+    threads: int
+    precision: str | None = None
+    checkpoint: Path | None = None
+    pad_to_max: bool = False
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One batch that was timed.
+
+    Attributes:
+        seconds: From strings to labels.
+        labels: The label of each text.
+        n_tokens: Real tokens, after truncation.
+        n_padded: Tokens of the arrays that the model was given, padding included.
+    """
+
+    seconds: float
+    labels: list[str]
+    n_tokens: int
+    n_padded: int
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Peak resident memory of a worker, in bytes; None where the system does not tell.
+
+    Attributes:
+        before_load: Before the model was opened, with its libraries imported.
+        after_load: After the model was opened.
+        peak: At the end.
+    """
+
+    before_load: int | None
+    after_load: int | None
+    peak: int | None
+
+
+Lengths = npt.NDArray[np.int64]  # tokens of each text, after truncation
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that is ready.
+
+    Attributes:
+        run: Gives the label and the length of each text; this is what is timed.
+        n_padded: Gives the tokens of the arrays that texts of these lengths make.
+    """
+
+    run: Callable[[TextBatch], tuple[list[str], Lengths]]
+    n_padded: Callable[[Lengths], int]
+
+
+def serve(connection: Connection, spec: PathSpec) -> None:
+    """Do what the parent asks, until it closes the pipe.
+
+    Args:
+        connection: Gets batches, or None for the memory so far; gives a Timing, a Memory, or the text of an error.
+        spec: The way to run the model.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it closes the pipe
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        try:
+            _serve(connection, spec)
+        except MedclfError as error:
+            connection.send(f"{spec.name}: {error}")
+
+
+def _serve(connection: Connection, spec: PathSpec) -> None:
+    _import(spec)
+    before_load = peak_memory()
+    loaded = load_bundle(spec) if spec.precision else load_torch(spec)
+    after_load = peak_memory()
+    connection.send("")  # ready
+    while True:
+        batch = connection.recv()
+        if batch is None:
+            connection.send(Memory(before_load, after_load, peak_memory()))
+            continue
+        start = time.perf_counter()
+        labels, lengths = loaded.run(batch)
+        seconds = time.perf_counter() - start
+        connection.send(Timing(seconds, labels, int(lengths.sum()), loaded.n_padded(lengths)))
+
+
+def _import(spec: PathSpec) -> None:
+    """Import what a path stands on, so that its memory is not counted as the model's."""
+    if spec.precision:
+        require("onnxruntime", extra="cpu")
+    else:
+        require("torch", extra="train")
+        require("transformers", extra="train").AutoModelForSequenceClassification  # noqa: B018  # loaded when asked for
+
+
+def load_bundle(spec: PathSpec) -> Loaded:
+    """Open a model of the bundle as a service does.
+
+    Args:
+        spec: The way to run the model.
+
+    Returns:
+        The model.
+    """
+    classifier = Classifier.load(spec.bundle, provider="cpu", precision=str(spec.precision), threads=spec.threads)
+
+    def run(batch: TextBatch) -> tuple[list[str], Lengths]:
+        answers = classifier.classify(batch.texts, batch.pairs)
+        return [str(label) for label in answers.labels], np.minimum(answers.n_tokens, classifier.manifest.max_length)
+
+    def n_padded(lengths: Lengths) -> int:
+        return sum(int(lengths[batch].max()) * len(batch) for batch in plan(lengths.tolist()))
+
+    return Loaded(run, n_padded)
+
+
+def load_torch(spec: PathSpec) -> Loaded:
+    """Open a checkpoint with PyTorch as a tutorial does.
+
+    Args:
+        spec: The way to run the model.
+
+    Returns:
+        The model.
+    """
+    torch, transformers = require("torch", extra="train"), require("transformers", extra="train")
+    torch.set_num_threads(spec.threads)
+    transformers.utils.logging.disable_progress_bar()
+    manifest = read_manifest(spec.bundle)
+    encoder = read_encoder(spec.bundle, manifest)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(spec.checkpoint, local_files_only=True)
+    model.eval()
+    inputs = set(inspect.signature(model.forward).parameters)  # DistilBERT has no token_type_ids
+    length = manifest.max_length if spec.pad_to_max else None
+
+    def run(batch: TextBatch) -> tuple[list[str], Lengths]:
+        encoded = encoder.encode(batch.texts, batch.pairs)
+        feed = encoder.pad(encoded, length=length).feed()
+        with torch.inference_mode():
+            logits = model(**{name: torch.from_numpy(ids) for name, ids in feed.items() if name in inputs}).logits
+        labels = decide(manifest.labels, manifest.labels.probabilities(logits.numpy()))
+        return [str(label) for label in labels], np.array([len(one) for one in encoded])
+
+    return Loaded(run, lambda lengths: len(lengths) * (length or int(lengths.max())))
+
+
+def peak_memory() -> int | None:
+    """Give the peak resident memory of this process.
+
+    Returns:
+        Bytes; None where the system does not tell.
+    """
+    with contextlib.suppress(OSError):
+        for line in STATUS.read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return None
