@@ -123,7 +123,7 @@ def plan_of(options: BenchOptions) -> Plan:
     checkpoint = read_checkpoint(options.checkpoint or CHECKPOINT)
     if checkpoint.labels.sha256 != manifest.labels.sha256:
         raise CheckpointError(
-            f"{checkpoint.folder} has other labels than {options.bundle}: it is not what this bundle was exported from. "
+            f"{checkpoint.folder} has other labels than {options.bundle}: it is not what it was exported from. "
             "Name the right one with --checkpoint."
         )
     for name, pad_to_max in (("torch, padded to max_length", True), (BASELINE, False)):
