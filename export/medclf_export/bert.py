@@ -147,7 +147,7 @@ class BertGraph:
         Returns:
             The model.
         """
-        packing = add_packing(self._graph)
+        packing = add_packing(self._graph, self._config.n_heads)
         if self._int8:
             self._zeros = zero_points(self._graph, packing.tokens, "token_zeros")
             self._first_zeros = zero_points(self._graph, packing.starts, "first_zeros")
@@ -175,7 +175,7 @@ class BertGraph:
         """[tokens, hidden] -> [tokens, hidden]."""
         prefix, name = f"bert.encoder.layer.{index}", f"layer_{index}"
         query, key, value = self._attention_inputs(prefix, name, self._rows(hidden), ("query", "key", "value"), packing)
-        context = self._attention(query, key, value, f"{name}_context", packing)
+        context = self._attention([query, key, value, "", packing.keys], f"{name}_context")
         packed = self._graph.add("Gather", [context, packing.tokens], f"{name}_packed")
         return self._feed_forward(prefix, name, packed, hidden)
 
@@ -188,7 +188,7 @@ class BertGraph:
         first = self._rows(graph.add("Gather", [hidden, packing.starts], f"{hidden}_first"), first=True)
         query = linear(graph, first, self._weights.linear(f"{prefix}.attention.self.query"), f"{name}_query_2d")
         query = graph.add("Unsqueeze", [query, graph.int64(1)], f"{name}_query")  # [batch, 1, hidden]
-        context = self._attention(query, key, value, f"{name}_context", packing)
+        context = self._attention([query, key, value, "", "", packing.key_bias], f"{name}_context")
         return self._feed_forward(prefix, name, context, first.value, first=True)
 
     def _attention_inputs(
@@ -213,13 +213,10 @@ class BertGraph:
         scaled = graph.add("Mul", [slots, graph.scalar(n_parts)], f"{name}_scaled")
         return graph.add("Add", [scaled, graph.scalar(offset)], name)
 
-    def _attention(self, query: str, key: str, value: str, output: str, packing: Packing) -> str:
+    def _attention(self, inputs: list[str], output: str) -> str:
         """Attention of all heads, flattened to [batch * queries, hidden]."""
-        graph = self._graph
-        inputs = [query, key, value, "", packing.keys]
-        padded = graph.add(
-            "MultiHeadAttention", inputs, f"{output}_3d", domain=ORT_DOMAIN, num_heads=self._config.n_heads
-        )
+        graph, n_heads = self._graph, self._config.n_heads
+        padded = graph.add("MultiHeadAttention", inputs, f"{output}_3d", domain=ORT_DOMAIN, num_heads=n_heads)
         return graph.add("Reshape", [padded, graph.int64(-1, self._config.hidden_size)], output)
 
     def _feed_forward(self, prefix: str, name: str, context: str, residual: str, *, first: bool = False) -> str:

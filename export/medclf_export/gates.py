@@ -90,7 +90,7 @@ def _mask(shape: Shape, chance: np.random.Generator) -> npt.NDArray[np.int64]:
     lengths, column = np.array(shape.lengths)[:, None], np.arange(shape.width)
     mask: npt.NDArray[np.int64] = (column < lengths).astype(np.int64)
     if shape.side == "left":
-        return mask[:, ::-1].copy()
+        mask = mask[:, ::-1].copy()
     if shape.side == "holes":
         mask *= chance.integers(0, 2, mask.shape)
         mask[:, 0] = 1

@@ -22,7 +22,7 @@ class Graph:
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
 
-    def constant(self, name: str, value: Array) -> str:
+    def constant(self, name: str, value: npt.ArrayLike) -> str:
         """Add a constant once; a name that is there already must mean the same value.
 
         Args:

@@ -11,6 +11,7 @@ after a text's end repeat its own last token, so that no text can see another on
 
 from dataclasses import dataclass
 
+import numpy as np
 from onnx import TensorProto
 
 from medclf_export.graph import Graph
@@ -27,6 +28,8 @@ class Packing:
         slots: int64 [batch, longest]; the packed row of each padded place.
         tokens: int64 [tokens]; the place of each packed row in the flattened padded layout.
         keys: int32 [batch, longest]; 1 where attention may look.
+        key_bias: float32 [batch, heads, 1, longest]; the same as an addend, for attention with one query a text: there,
+            ONNX Runtime before 1.21 ignores `keys` (seen with 1.19.2 and 1.20.1).
     """
 
     places: str
@@ -35,13 +38,15 @@ class Packing:
     slots: str
     tokens: str
     keys: str
+    key_bias: str
 
 
-def add_packing(graph: Graph) -> Packing:
+def add_packing(graph: Graph, n_heads: int) -> Packing:
     """Add the nodes that compute the maps from `attention_mask`, once a run.
 
     Args:
         graph: Where to add them.
+        n_heads: Attention heads a layer.
 
     Returns:
         The names of the maps.
@@ -67,6 +72,9 @@ def add_packing(graph: Graph) -> Packing:
     flat = graph.add("NonZero", [graph.add("Reshape", [inside, graph.int64(-1)], "inside_flat")], "tokens_2d")
     visible = graph.add("Gather", [graph.add("GatherND", [mask, places], "visible"), slots], "visible_padded")
     keys = graph.add("And", [inside, visible], "keys_bool")
+    nothing, hidden = (graph.constant(f"bias_{name}", np.float32(value)) for name, value in (("0", 0), ("low", -1e4)))
+    bias = graph.add("Where", [keys, nothing, hidden], "key_bias_2d")
+    bias = graph.add("Unsqueeze", [bias, graph.int64(1, 2)], "key_bias_4d")
     return Packing(
         places=places,
         columns=columns,
@@ -74,4 +82,5 @@ def add_packing(graph: Graph) -> Packing:
         slots=slots,
         tokens=graph.add("Reshape", [flat, graph.int64(-1)], "tokens"),
         keys=graph.add("Cast", [keys], "keys", to=TensorProto.INT32),
+        key_bias=graph.add("Expand", [bias, graph.int64(1, n_heads, 1, 1)], "key_bias"),
     )

@@ -4,6 +4,7 @@ Exit codes: 0 fine, 1 an error that the message explains, 2 wrong usage, 130 int
 stdout is data; everything else goes to stderr by way of `console`.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.logging import RichHandler
 
 from medclf.errors import MedclfError
 
@@ -31,6 +33,7 @@ def run(command: Callable[..., Any]) -> NoReturn:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
     signal.signal(signal.SIGTERM, _terminate)
+    _show_logs()
     try:
         app()
     except MedclfError as error:
@@ -52,6 +55,14 @@ def run(command: Callable[..., Any]) -> NoReturn:
             1,
         )
     sys.exit(0)
+
+
+def _show_logs() -> None:
+    handler = RichHandler(console=console, show_time=False, show_level=False, show_path=False, highlighter=None)
+    for name in ("medclf", "medclf_export"):
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
 
 
 def _terminate(_signal: int, _frame: object) -> NoReturn:
