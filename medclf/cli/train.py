@@ -1,0 +1,97 @@
+"""`medclf-train`: a table of labelled texts in, a checkpoint folder out."""
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from medclf.cli.app import console, run
+from medclf.extras import require
+
+MAIN_PROCESS = os.environ.get("RANK", "0") == "0"  # torchrun starts several
+
+
+def command(
+    data: Annotated[Path, typer.Option(help="Table of labelled texts: CSV, TSV, JSON lines or Parquet.")],
+    text_column: Annotated[list[str], typer.Option(help="Column of the text; several are joined.")] = ("text",),  # type: ignore[assignment]
+    text_pair_column: Annotated[list[str], typer.Option(help="Column of the second text of a pair.")] = (),  # type: ignore[assignment]
+    label_column: Annotated[str, typer.Option(help="Column of the label.")] = "label",
+    eval_data: Annotated[Path | None, typer.Option(help="Validation table; else a tenth of --data.")] = None,
+    test_data: Annotated[Path | None, typer.Option(help="Test table; else --test-size of --data.")] = None,
+    test_size: Annotated[float, typer.Option(help="Share of --data that is kept for the test.")] = 0.2,
+    model: Annotated[
+        str, typer.Option(help="Hub id or folder of a BERT, or 'scratch' for a small one without pretrained weights.")
+    ] = "bert-base-uncased",
+    output: Annotated[Path, typer.Option(help="Checkpoint folder to write.")] = Path("checkpoint"),
+    epochs: Annotated[int, typer.Option(help="Most passes over the training data.")] = 3,
+    batch_size: Annotated[int, typer.Option(help="Texts in a step, on each device.")] = 16,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Highest learning rate.", show_default="by the width of the model")
+    ] = None,
+    max_length: Annotated[int, typer.Option(help="Most tokens of a text; the rest is cut off.")] = 256,
+    weight_decay: Annotated[float, typer.Option(help="Of AdamW; none on biases and LayerNorm.")] = 0.01,
+    warmup_ratio: Annotated[float, typer.Option(help="Share of the steps in which the learning rate rises.")] = 0.1,
+    patience: Annotated[int, typer.Option(help="Epochs without a gain in macro-F1 before the stop; 0: never.")] = 2,
+    max_grad_norm: Annotated[float, typer.Option(help="Gradients are clipped to this norm.")] = 1.0,
+    gradient_accumulation: Annotated[int, typer.Option(help="Batches that make one step.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of the split, the new weights, the order and dropout.")] = 42,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    encoding: Annotated[str, typer.Option(help="Character encoding of the tables.")] = "utf-8",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
+    stop_after: Annotated[int | None, typer.Option(help="Save and stop after this step of the whole run.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print metrics.json to stdout.")] = False,
+) -> None:
+    """Fine-tune a BERT on labelled texts, beside a TF-IDF baseline on the same split.
+
+    Ctrl-C saves and stops; the same command with --resume goes on.
+    """
+    given: dict[str, Any] = {name: value for name, value in locals().items() if name != "json_"}
+    for module in ("torch", "accelerate", "sklearn", "matplotlib"):
+        require(module, extra="train")
+    transformers = require("transformers", extra="train")
+    transformers.logging.set_verbosity_error()  # what it says is about its own ways, and could hold text
+    transformers.logging.disable_progress_bar()
+    if not MAIN_PROCESS:
+        logging.disable(logging.INFO)
+    from medclf.train.options import TrainOptions
+    from medclf.train.run import Stopped, train
+
+    columns = {name: tuple(given[name]) for name in ("text_column", "text_pair_column")}
+    try:
+        folder = train(TrainOptions(**{**given, **columns}), console=console if MAIN_PROCESS else None)
+    except Stopped as stopped:
+        if MAIN_PROCESS:
+            console.print(str(stopped), soft_wrap=True, markup=False)
+        if stopped.by_signal:
+            raise
+        return
+    if not MAIN_PROCESS:
+        return  # the main process writes and tells
+    document = (folder / "metrics.json").read_text(encoding="utf-8")
+    console.print(_table(json.loads(document)))
+    console.print(f"wrote {folder}", soft_wrap=True, markup=False)
+    if json_:
+        typer.echo(document, nl=False)
+
+
+def _table(metrics: dict[str, Any]) -> Table:
+    table = Table("", "rows", "TF-IDF accuracy", "BERT accuracy", "TF-IDF macro-F1", "BERT macro-F1")
+    for part in ("validation", "test"):
+        baseline, model = metrics[part]["baseline"], metrics[part]["model"]
+        pairs = [f"{one[name]:.3f}" for name in ("accuracy", "macro_f1") for one in (baseline, model)]
+        table.add_row(part, f"{model['n']:,}", *pairs)
+    return table
+
+
+def main() -> None:
+    """Run the command."""
+    run(command)
+
+
+if __name__ == "__main__":  # torchrun --nproc-per-node N -m medclf.cli.train
+    main()

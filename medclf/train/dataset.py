@@ -1,0 +1,142 @@
+"""Encoded texts, and which of them make a batch: a pure function, so that a resumed run sees the same batches."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset
+
+from medclf.tokenizer import Encoded, TextEncoder
+
+MEGABATCH = 50  # batches that are sorted by length together: little padding, and still a random order
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One text as token ids and its label.
+
+    Attributes:
+        encoded: The token ids.
+        label: Position of its label in logit order.
+    """
+
+    encoded: Encoded
+    label: int
+
+
+class EncodedTexts(Dataset[Example]):
+    """A part of the data, encoded."""
+
+    def __init__(self, encoded: Sequence[Encoded], labels: Ints) -> None:
+        """Keep the texts in the order given.
+
+        Args:
+            encoded: One entry a text.
+            labels: int64 [texts].
+        """
+        self._encoded = encoded
+        self._labels = labels
+        self.lengths = np.array([len(one) for one in encoded], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._encoded)
+
+    def __getitem__(self, index: int) -> Example:
+        return Example(self._encoded[index], int(self._labels[index]))
+
+    def by_length(self) -> "EncodedTexts":
+        """Give the same texts sorted by length, so that consecutive ones make batches with little padding."""
+        order = np.argsort(-self.lengths, kind="stable")
+        return EncodedTexts([self._encoded[i] for i in order], self._labels[order])
+
+
+@dataclass(frozen=True)
+class Collate:
+    """Makes a batch of examples, padded to its longest text and no further.
+
+    Attributes:
+        encoder: The tokenizer, which pads as the runtime does.
+    """
+
+    encoder: TextEncoder
+
+    def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+        """Stack examples into the inputs of the model.
+
+        Args:
+            examples: At least one.
+
+        Returns:
+            int64 tensors: `input_ids`, `attention_mask`, `token_type_ids` [batch, sequence], and `labels` [batch].
+        """
+        feed = self.encoder.pad([example.encoded for example in examples]).feed()
+        tensors = {name: torch.from_numpy(array) for name, array in feed.items()}
+        return {**tensors, "labels": torch.tensor([example.label for example in examples])}
+
+
+def length_grouped(lengths: Ints, batch_size: int, *, seed: int, epoch: int) -> list[Ints]:
+    """Group texts of about equal length into batches, in a random order.
+
+    The longest full batch comes first, so that memory runs out at once or never. The last one alone may be short:
+    accelerate, which deals the batches out to several processes, would drop texts otherwise.
+
+    Args:
+        lengths: int64 [texts].
+        batch_size: Texts in a batch.
+        seed: Of the run.
+        epoch: Of the pass over the data, from 0; each has its own order.
+
+    Returns:
+        Positions of the texts of each batch; every text once.
+    """
+    random = np.random.default_rng((seed, epoch))
+    order = random.permutation(len(lengths))
+    n_full = len(order) // batch_size * batch_size
+    size = MEGABATCH * batch_size
+    batches: list[Ints] = []
+    for start in range(0, n_full, size):
+        chunk = order[start : min(start + size, n_full)]
+        chunk = chunk[np.argsort(-lengths[chunk], kind="stable")]
+        batches += np.split(chunk, len(chunk) // batch_size)
+    batches = [batches[i] for i in random.permutation(len(batches))]
+    if batches:
+        longest = int(np.argmax([lengths[batch].max() for batch in batches]))
+        batches[0], batches[longest] = batches[longest], batches[0]
+    return batches if n_full == len(order) else [*batches, order[n_full:]]
+
+
+class LengthGroupedBatches:
+    """The batch sampler of training: `length_grouped` for the epoch that is set."""
+
+    drop_last = False  # read by accelerate
+
+    def __init__(self, lengths: Ints, batch_size: int, *, seed: int) -> None:
+        """Start at epoch 0.
+
+        Args:
+            lengths: int64 [texts].
+            batch_size: Texts in a batch.
+            seed: Of the run.
+        """
+        self.batch_size = batch_size
+        self._lengths = lengths
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of a pass over the data.
+
+        Args:
+            epoch: From 0.
+        """
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-len(self._lengths) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in length_grouped(self._lengths, self.batch_size, seed=self._seed, epoch=self._epoch):
+            yield batch.tolist()

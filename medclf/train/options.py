@@ -1,0 +1,116 @@
+"""What a training run is told: one frozen dataclass, one field an option of `medclf-train`, checked when it is made."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from medclf.bundle import TextColumns
+from medclf.errors import OptionError
+
+Device = Literal["auto", "cpu", "cuda"]
+SCRATCH = "scratch"  # as a model: a small BERT without pretrained weights
+VALIDATION_SIZE = 0.1  # of the whole table
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Options of a training run.
+
+    Attributes:
+        data: Table of labelled texts.
+        text_column: Columns that make the text, joined with a space in this order.
+        text_pair_column: Columns of the second text, empty for single texts.
+        label_column: Column of the label.
+        eval_data: Table of the validation part; None takes a tenth of `data`.
+        test_data: Table of the test part; None takes `test_size` of `data`.
+        test_size: Share of the rows of `data` that is kept for the test, 0 to 0.8.
+        model: Hub id or folder of a BERT-like encoder, or `scratch` for a small BERT without pretrained weights.
+        output: Checkpoint folder to write.
+        epochs: Most passes over the training part.
+        batch_size: Texts in a step, on each device.
+        learning_rate: Highest learning rate, reached after the warm-up; None takes one that fits the model's width.
+        max_length: Most tokens of a text, special tokens included; the rest is cut off.
+        weight_decay: AdamW's decay; biases and LayerNorm have none.
+        warmup_ratio: Share of all steps in which the learning rate rises; after it, it falls to 0 in a line.
+        patience: Epochs without a better validation macro-F1 after which training stops; 0 never stops early.
+        max_grad_norm: Gradients are clipped to this norm.
+        gradient_accumulation: Batches whose gradients are summed for one step.
+        seed: Of the split, the weights of the head, the order of the batches and dropout.
+        device: `cuda` or `cpu`; `auto` takes a GPU where there is one.
+        encoding: Character encoding of the tables.
+        resume: Go on from where the same run was stopped.
+        overwrite: Replace an output that exists; without `resume`, drop a run that was stopped.
+        stop_after: Save and stop after this many steps of the whole run; None runs to the end.
+    """
+
+    data: Path
+    text_column: tuple[str, ...] = ("text",)
+    text_pair_column: tuple[str, ...] = ()
+    label_column: str = "label"
+    eval_data: Path | None = None
+    test_data: Path | None = None
+    test_size: float = 0.2
+    model: str = "bert-base-uncased"
+    output: Path = Path("checkpoint")
+    epochs: int = 3
+    batch_size: int = 16
+    learning_rate: float | None = None
+    max_length: int = 256
+    weight_decay: float = 0.01
+    warmup_ratio: float = 0.1
+    patience: int = 2
+    max_grad_norm: float = 1.0
+    gradient_accumulation: int = 1
+    seed: int = 42
+    device: Device = "auto"
+    encoding: str = "utf-8"
+    resume: bool = False
+    overwrite: bool = False
+    stop_after: int | None = None
+
+    def __post_init__(self) -> None:
+        ranges = (
+            ("test_size", 0 < self.test_size <= 0.8, "over 0, at most 0.8"),
+            ("epochs", 1 <= self.epochs <= 10_000, "1 to 10,000"),
+            ("batch_size", 1 <= self.batch_size <= 65_536, "1 to 65,536"),
+            ("learning_rate", self.learning_rate is None or 0 < self.learning_rate <= 1, "over 0, at most 1"),
+            ("max_length", 8 <= self.max_length <= 65_536, "8 to what the model allows"),
+            ("weight_decay", 0 <= self.weight_decay <= 1, "0 to 1"),
+            ("warmup_ratio", 0 <= self.warmup_ratio < 1, "0 or more, under 1"),
+            ("patience", self.patience >= 0, "0 or more"),
+            ("max_grad_norm", 0 < self.max_grad_norm < float("inf"), "over 0"),
+            ("gradient_accumulation", 1 <= self.gradient_accumulation <= 65_536, "1 to 65,536"),
+            ("seed", 0 <= self.seed < 2**32, "0 to 4,294,967,295"),
+            ("device", self.device in get_args(Device), "one of " + ", ".join(get_args(Device))),
+            ("stop_after", self.stop_after is None or self.stop_after >= 1, "1 or more"),
+            ("text_column", bool(self.text_column), "one column or more"),
+            ("model", bool(self.model.strip()), f"a hub id, a folder or {SCRATCH!r}"),
+            ("encoding", _is_encoding(self.encoding), "an encoding of text, such as utf-8, latin-1, cp1252"),
+        )
+        faults = [
+            f"{name} is {getattr(self, name)!r}, expected {expected}" for name, good, expected in ranges if not good
+        ]
+        named = [*self.text_column, *self.text_pair_column, self.label_column]
+        repeated = sorted({name for name in named if named.count(name) > 1})
+        if repeated:
+            faults.append(f"column(s) {', '.join(map(repr, repeated))} named twice: text, pair and label must differ")
+        if faults:
+            raise OptionError("; ".join(faults) + ".")
+
+    @property
+    def columns(self) -> TextColumns:
+        """The columns that make a text."""
+        return TextColumns(self.text_column, self.text_pair_column)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the options as JSON holds them: paths as strings, tuples as lists."""
+        plain = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+
+
+def _is_encoding(name: str) -> bool:
+    try:
+        "".encode(name)
+    except LookupError:
+        return False
+    return True
