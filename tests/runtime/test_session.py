@@ -1,0 +1,139 @@
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from medclf.errors import BundleError, ExtraError, ProviderError, SessionError
+from medclf.runtime import session as module
+from medclf.runtime.session import CPU, CUDA, Session
+from medclf.tokenizer import Batch
+
+Graph = Callable[..., bytes]
+
+
+def batch_of(*rows: list[int]) -> Batch:
+    ids = np.array(rows, dtype=np.int64)
+    return Batch(ids, np.ones_like(ids), np.zeros_like(ids))
+
+
+def test_inputs_are_given_by_name(graph: Graph) -> None:
+    for names in (
+        ("input_ids", "attention_mask"),
+        ("input_ids", "token_type_ids", "attention_mask"),
+    ):
+        logits = Session(graph(names)).run(batch_of([1, 2], [3, 4]))
+        assert logits.dtype == np.float32
+        assert logits.tolist() == [[3.0, 4.0, 5.0], [7.0, 8.0, 9.0]]
+
+
+def test_what_is_known_of_a_model(graph: Graph) -> None:
+    session = Session(graph())
+    assert (session.provider, session.n_labels) == ("cpu", 3)
+
+
+def test_the_options_of_onnxruntime(graph: Graph) -> None:
+    options = Session(graph(), threads=3).check().get_session_options()
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (3, 1)
+    assert options.enable_mem_pattern is False
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
+@pytest.mark.parametrize("model", [b"", b"CANARY-7f3a", b"\x08\x0a" * 40])
+def test_bytes_that_are_no_model(model: bytes) -> None:
+    with pytest.raises(BundleError, match=r"^model\.onnx cannot be opened by onnxruntime") as caught:
+        Session(model, name="model.onnx")
+    assert "CANARY" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"inputs": ("ids", "attention_mask")}, "has the inputs attention_mask, ids, expected input_ids"),
+        ({"inputs": ("input_ids", "attention_mask", "pixels")}, "has the inputs attention_mask, input_ids, pixels"),
+        ({"output": "scores"}, r"has no output logits \[batch, labels\]"),
+    ],
+)
+def test_a_model_that_is_no_classifier(graph: Graph, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(BundleError, match=message):
+        Session(graph(**changes))
+
+
+def test_a_batch_that_fails_names_its_shape_and_no_token(graph: Graph) -> None:
+    wrong = Batch(*(np.array([[7777, 2, 3]], dtype=np.int32),) * 3)  # type: ignore[arg-type]
+    with pytest.raises(BundleError, match="failed on a batch of 1 x 3 tokens") as caught:
+        Session(graph()).run(wrong)
+    assert "7777" not in str(caught.value)
+
+
+def test_closed(graph: Graph) -> None:
+    session = Session(graph(), name="x.onnx")
+    session.close()
+    with pytest.raises(SessionError, match=r"x\.onnx was closed\. Load it again"):
+        session.run(batch_of([1]))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_is_refused_in_the_child(graph: Graph) -> None:
+    session = Session(graph())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forks among threads
+        child = os.fork()
+    if child == 0:
+        try:
+            session.run(batch_of([1]))
+        except SessionError as error:
+            os._exit(0 if "does not survive a fork" in str(error) else 2)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert session.run(batch_of([1])).shape == (1, 3)  # the parent's lives on
+
+
+def test_an_unknown_provider(graph: Graph) -> None:
+    with pytest.raises(ProviderError, match="provider is 'tpu', expected one of cpu, cuda"):
+        Session(graph(), provider="tpu")
+
+
+def test_cuda_that_was_not_built_in(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "cuda_built_in", lambda: False)
+    with pytest.raises(ProviderError, match=r"built without CUDA.*medclf\[gpu\]"):
+        Session(graph(), provider="cuda")
+
+
+def fake_onnxruntime(obtained: str) -> SimpleNamespace:
+    """An onnxruntime that was built with CUDA and gives the provider `obtained`."""
+    inputs = [SimpleNamespace(name=name) for name in ("input_ids", "attention_mask")]
+    made = SimpleNamespace(
+        get_providers=lambda: [obtained, CPU],
+        disable_fallback=lambda: None,
+        get_inputs=lambda: inputs,
+        get_outputs=lambda: [SimpleNamespace(name="logits", shape=["batch", 3])],
+    )
+    return SimpleNamespace(
+        __version__="0",
+        get_available_providers=lambda: [CUDA, CPU],
+        GraphOptimizationLevel=SimpleNamespace(ORT_ENABLE_ALL=99),
+        SessionOptions=lambda: SimpleNamespace(add_session_config_entry=lambda *_: None),
+        InferenceSession=lambda *_, **__: made,
+    )
+
+
+def test_cuda_that_falls_back_in_silence_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "require", lambda *_, **__: fake_onnxruntime(CPU))
+    with pytest.raises(ProviderError, match="was built with it and could not start it"):
+        Session(b"", provider="cuda")
+
+
+def test_cuda_that_is_obtained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "require", lambda *_, **__: fake_onnxruntime(CUDA))
+    assert Session(b"", provider="cuda").provider == "cuda"
+
+
+def test_onnxruntime_that_is_not_installed(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = graph()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # an import of it fails
+    with pytest.raises(ExtraError, match=r"onnxruntime is not installed.*pip install 'medclf\[cpu\]'"):
+        Session(model)
