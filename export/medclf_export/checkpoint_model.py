@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import transformers
+from safetensors import SafetensorError
 
 from medclf.errors import ExportError
 from medclf.labels import Floats
@@ -64,7 +65,7 @@ def _load(folder: Path) -> torch.nn.Module:
                 dtype=torch.float32,
                 output_loading_info=True,
             )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise ExportError(
             f"{folder}: the weights cannot be loaded ({type(error).__name__}). "
             "Is model.safetensors whole, and does config.json describe it?"
