@@ -125,7 +125,7 @@ def _open(model: bytes, provider: str, threads: int, name: str) -> Any:
             f"provider {provider}: onnxruntime {onnxruntime.__version__} was built with it and could not start it. "
             "Is a GPU visible, and are its driver, CUDA and cuDNN of the versions that this onnxruntime needs?"
         )
-    logger.info("%s runs on %s, %d thread(s) a call", name, provider, threads)
+    logger.debug("%s runs on %s, %d thread(s) a call", name, provider, threads)
     return session
 
 
