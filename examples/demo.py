@@ -57,7 +57,7 @@ def main(folder: Path) -> None:
     print("640 synthetic abstracts of 8 specialties: see examples/make_sample.py. All output goes to", folder)
     step(
         f"Train {kind} and, on the same rows, TF-IDF with logistic regression",
-        ["medclf-train", "--data", "abstracts.csv", "--model", model, "--max-length", "160"],
+        ["medclf-train", "--data", "abstracts.csv", "--model", model],
         folder,
     )
     step("Export to ONNX, in fp32 and INT8, and prove both", ["medclf-export", "--quantize"], folder)
