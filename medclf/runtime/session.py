@@ -17,6 +17,7 @@ CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 PROVIDERS = {"cpu": CPU, "cuda": CUDA}
 KNOWN_INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
 OUTPUT = "logits"
+NOWHERE = f"{os.devnull}/none"  # a path below what is no folder
 
 logger = logging.getLogger(__name__)
 
@@ -135,8 +136,10 @@ def _create(onnxruntime: Any, model: bytes, provider: str, threads: int, name: s
     options.inter_op_num_threads = 1
     options.enable_mem_pattern = False  # it keeps one plan for each shape, and free lengths give endless shapes
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = 3  # errors
+    options.log_severity_level = 4  # errors are raised; logged, they could show token ids
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the cores to others
+    # Weights outside the file were never hashed, and would be looked for in the current folder: send it nowhere.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", NOWHERE)
     try:
         session = onnxruntime.InferenceSession(model, options, providers=[provider])
     except Exception as error:  # the classes of ONNX Runtime share no base

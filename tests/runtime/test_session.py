@@ -2,6 +2,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -62,11 +63,36 @@ def test_a_model_that_is_no_classifier(graph: Graph, changes: dict[str, object],
         Session(graph(**changes))
 
 
-def test_a_batch_that_fails_names_its_shape_and_no_token(graph: Graph) -> None:
+def test_a_batch_that_fails_names_its_shape_and_no_token(graph: Graph, capfd: pytest.CaptureFixture[str]) -> None:
     wrong = Batch(*(np.array([[7777, 2, 3]], dtype=np.int32),) * 3)  # type: ignore[arg-type]
     with pytest.raises(BundleError, match="failed on a batch of 1 x 3 tokens") as caught:
         Session(graph()).run(wrong)
     assert "7777" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")  # ONNX Runtime logs nothing of its own
+
+
+def test_weights_outside_the_file_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from onnx import TensorProto, helper
+
+    monkeypatch.chdir(tmp_path)
+    Path("weights.bin").write_bytes(np.arange(300, dtype=np.float32).tobytes())
+    weights = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[100, 3], data_location=TensorProto.EXTERNAL)
+    for key, value in (("location", "weights.bin"), ("offset", "0"), ("length", "1200")):
+        weights.external_data.add(key=key, value=value)
+    axes = helper.make_tensor("axes", TensorProto.INT64, [1], [1])
+    nodes = [
+        helper.make_node("ReduceSum", ["input_ids", "axes"], ["sum"], keepdims=0),
+        helper.make_node("Gather", ["w", "sum"], ["logits"]),
+    ]
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"])
+        for name in ("input_ids", "attention_mask")
+    ]
+    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])]
+    made = helper.make_graph(nodes, "outside", inputs, outputs, [weights, axes])
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(BundleError, match="cannot be opened by onnxruntime"):
+        Session(model.SerializeToString())
 
 
 def test_closed(graph: Graph) -> None:
