@@ -68,16 +68,22 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import BertForSequenceClassification
 
     from medclf.labels import Labels
+    from medclf.tokenizer import TextEncoder
 
     folder = tmp_path_factory.mktemp("classifier")
-    torch.manual_seed(1)
-    model = BertForSequenceClassification(bert_config(**Labels(LABELS).config()))
-    with torch.no_grad():  # random heads give logits near 0; a parity test needs logits of a trained model's size
-        for parameter in model.parameters():
-            parameter.mul_(2.0) if parameter.ndim > 1 else parameter.add_(0.1 * torch.randn_like(parameter))
-        model.classifier.weight.mul_(20.0)
-    model.save_pretrained(folder)
     write_tokenizer(folder)
+    encoder = TextEncoder((folder / "tokenizer.json").read_text(), max_length=MAX_LENGTH)
+    batch = encoder.pad(encoder.encode([row["text"] for row in labelled_rows(90, seed=9)])).feed()
+    torch.manual_seed(1)
+    model = BertForSequenceClassification(bert_config(**Labels(LABELS).config())).eval()
+    with torch.no_grad():  # a random head gives logits near 0 and one label: parity needs logits that differ
+        for parameter in model.parameters():
+            parameter.mul_(8.0) if parameter.ndim > 1 else parameter.add_(0.1 * torch.randn_like(parameter))
+        pooled = model.bert(**{name: torch.from_numpy(value) for name, value in batch.items()}).pooler_output
+        scores = pooled @ model.classifier.weight.T
+        model.classifier.weight.div_(4 * scores.std(0)[:, None])
+        model.classifier.bias.copy_(-(scores / (4 * scores.std(0))).mean(0))
+    model.save_pretrained(folder)
     return folder
 
 
