@@ -83,6 +83,8 @@ def measure(
     timings: dict[str, list[Timing]] = {spec.name: [] for spec in specs}
     with ExitStack() as stack:
         workers = [stack.enter_context(_worker(spec)) for spec in specs]
+        for worker in workers:
+            worker.answer()  # its model is loaded; all load at the same time
         for repeat in range(repeats + 1):
             for batch in batches:
                 for worker in workers:
@@ -101,9 +103,7 @@ def _worker(spec: PathSpec) -> Iterator[_Worker]:
     process.start()
     theirs.close()
     try:
-        worker = _Worker(spec, process, ours)
-        worker.answer()  # ready
-        yield worker
+        yield _Worker(spec, process, ours)
     finally:
         ours.close()  # an idle worker ends by itself; one that computes is not waited for
         process.join(LAST_WORDS_S)

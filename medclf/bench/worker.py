@@ -105,11 +105,15 @@ def serve(connection: Connection, spec: PathSpec) -> None:
         spec: The way to run the model.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it closes the pipe
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    with contextlib.suppress(EOFError, OSError):  # the parent has gone
         try:
             _serve(connection, spec)
         except MedclfError as error:
             connection.send(f"{spec.name}: {error}")
+        except EOFError:
+            raise
+        except Exception as error:  # a bug: its message could hold a text
+            connection.send(f"{spec.name}: internal error: {type(error).__name__}. Please report it.")
 
 
 def _serve(connection: Connection, spec: PathSpec) -> None:

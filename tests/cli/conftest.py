@@ -1,5 +1,6 @@
 """Commands run as programs, in this process."""
 
+import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ Command = Callable[..., Done]
 def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
     """Call the `main` of a command with arguments, as a shell does."""
     handler = signal.getsignal(signal.SIGTERM)
+    loggers = [logging.getLogger(name) for name in ("medclf", "medclf_export")]
+    before = [(logger.handlers[:], logger.level) for logger in loggers]
 
     def call(main: Callable[[], None], *arguments: object) -> Done:
         monkeypatch.setattr(sys, "argv", [main.__module__, *map(str, arguments)])
@@ -35,3 +38,6 @@ def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
 
     yield call
     signal.signal(signal.SIGTERM, handler)
+    for logger, (handlers, level) in zip(loggers, before, strict=True):
+        logger.handlers[:] = handlers
+        logger.setLevel(level)

@@ -1,0 +1,76 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medclf.cli.bench import main
+
+SMALL = ("--batch", 4, "--n-batches", 2, "--repeats", 1, "--threads", 1)
+
+
+@pytest.fixture
+def bench(
+    run_command: Callable[..., Any], tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    monkeypatch.chdir(tmp_path)  # where no checkpoint is
+    return lambda *arguments: run_command(main, "--bundle", tiny_bundle, *SMALL, *arguments)
+
+
+@pytest.mark.slow  # two processes import torch
+def test_all_paths(bench: Callable[..., Any], tiny_checkpoint: Path, tmp_path: Path) -> None:
+    done = bench("--checkpoint", tiny_checkpoint, "--json", "--output", tmp_path / "bench.json")
+    report = json.loads(done.out)
+    assert (done.code, report["left_out"]) == (0, [])
+    names = ["medclf fp32", "medclf int8", "torch, padded to max_length", "torch, padded to the longest"]
+    assert [path["path"] for path in report["paths"]] == names
+    assert report["paths"][-1]["speedup"] == 1
+    assert report["paths"][2]["padded_per_real_token"] > report["paths"][3]["padded_per_real_token"] >= 1
+    assert report["texts"]["n_texts"] == 8
+    assert json.loads((tmp_path / "bench.json").read_text()) == report
+
+
+def test_without_a_checkpoint_the_table_has_the_bundle_alone(bench: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"text": "CANARY-7f3a baba"}\n' * 6)
+    done = bench("--data", tmp_path / "t.jsonl")
+    assert done.code == 0
+    assert "The paths of PyTorch are left out: there is no folder checkpoint here" in done.err
+    assert "medclf int8" in done.out
+    assert "torch" not in done.out
+    assert "6 texts in batches of 4" in done.out
+    assert "CANARY" not in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--checkpoint", "absent"), 1, "absent does not exist"),
+        (("--data", "absent.csv"), 1, "absent.csv does not exist"),
+        (("--repeats", "0"), 1, "repeats is 0, expected at least 1"),
+        (("--threads", "0"), 1, "threads is 0, expected at least 1"),
+        (("--output", "there.json"), 1, "there.json exists already"),
+        (("--batch", "many"), 2, "--batch"),
+    ],
+)
+def test_what_is_refused(
+    bench: Callable[..., Any], tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    (tmp_path / "there.json").write_text("{}")
+    done = bench(*arguments)
+    assert done.code == code
+    assert message in done.err
+
+
+def test_a_checkpoint_of_another_model(bench: Callable[..., Any], tiny_checkpoint: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in tiny_checkpoint.iterdir():
+        (other / path.name).symlink_to(path)
+    config = json.loads((tiny_checkpoint / "config.json").read_text())
+    config["id2label"] = {"0": "x", "1": "y", "2": "z"}
+    (other / "config.json").unlink()
+    (other / "config.json").write_text(json.dumps(config))
+    done = bench("--checkpoint", other)
+    assert done.code == 1
+    assert "has other labels than" in done.err
