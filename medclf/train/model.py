@@ -148,11 +148,11 @@ def _unavailable(source: str, error: Exception, *, local: bool) -> CheckpointErr
 def _config(source: str, *, local: bool) -> Any:
     try:
         config = transformers.AutoConfig.from_pretrained(source, local_files_only=local, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # the hub has errors of its own
         raise _unavailable(source, error, local=local) from error
-    mapping = transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
-    model_class = mapping.get(type(config), None)
-    if model_class is None or "token_type_ids" not in inspect.signature(model_class.forward).parameters:
+    model_class = transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING.get(type(config), None)
+    is_encoder = type(config) in transformers.MODEL_FOR_MASKED_LM_MAPPING
+    if not is_encoder or "token_type_ids" not in inspect.signature(model_class.forward).parameters:
         raise CheckpointError(
             f"model {source}: architecture {config.model_type!r} is not a BERT-like encoder for classification. "
             f"Expected BERT or a descendant (BioBERT, PubMedBERT, ClinicalBERT, MiniLM). {WHAT_TO_DO}"

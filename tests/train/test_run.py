@@ -24,6 +24,9 @@ from medclf.train.progress import ProgressBar
 from medclf.train.run import Stopped, train
 from medclf.train.work import last_checkpoint, work_folder
 
+# transformers 4 says so of checkpoints that are written within a second of each other, and goes by their numbers
+pytestmark = pytest.mark.filterwarnings("ignore:mtime may not be reliable")
+
 CANARY = "CANARY-7f3a"
 STEPS = 14  # of an epoch: 105 texts in batches of 8
 
