@@ -44,7 +44,7 @@ from medclf.train.trainer import (
     make_trainer,
     training_arguments,
 )
-from medclf.train.work import begin_or_resume, check_run, describe_run, work_folder
+from medclf.train.work import begin_or_resume, check_run, describe_run, disk_faults, work_folder
 
 log = logging.getLogger(__name__)
 
@@ -201,7 +201,7 @@ def _fine_tune(
     log.info("training on %s with learning rate %g", arguments.device, rate)
     began = time.monotonic()
     try:
-        with stop.on_signals():
+        with stop.on_signals(), disk_faults(work_folder(options.output)):
             trainer.train(resume_from_checkpoint=None if resume_from is None else str(resume_from))
     except torch.OutOfMemoryError as error:
         raise TrainingError(
@@ -259,7 +259,7 @@ def _write(options: TrainOptions, parts: Parts, start: Start, trainer: Classifie
         encoding=options.encoding,
         versions=_versions(),
     )
-    with atomic_folder(options.output, overwrite=options.overwrite) as folder:
+    with disk_faults(options.output), atomic_folder(options.output, overwrite=options.overwrite) as folder:
         trainer.model.save_pretrained(folder)
         save_tokenizer(folder, start.tokenizer_json, max_length=options.max_length)
         (folder / TRAINING).write_text(record.to_json(), encoding="utf-8")

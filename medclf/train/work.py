@@ -4,20 +4,24 @@ It holds Trainer's checkpoints (weights, optimizer, schedule, random states) and
 hashes of what it was given. It is removed when the output is whole.
 """
 
+import contextlib
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from medclf.atomic import check_output
-from medclf.errors import TrainingError
+from medclf.errors import MedclfError, OutputError, TrainingError
 from medclf.train.options import TrainOptions
 
 RUN = "run.json"
 # may change on a resume: where things are, not what they are; the data is compared by its hash
 NOT_COMPARED = ("data", "eval_data", "test_data", "output", "resume", "overwrite", "stop_after")
+TORCH_WRITERS = ("PytorchStreamWriter", "inline_container", "iostream")  # what torch.save's errors go by
 
 
 def work_folder(output: Path) -> Path:
@@ -118,3 +122,30 @@ def begin_or_resume(options: TrainOptions, run: dict[str, Any]) -> Path | None:
             "Run the same command with --resume, or begin again with --overwrite."
         )
     return last_checkpoint(work)
+
+
+@contextlib.contextmanager
+def disk_faults(folder: Path) -> Iterator[None]:
+    """Tell a full disk, which each library reports in its own way, as what it is.
+
+    Args:
+        folder: Where the block writes.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        OutputError: A file could not be written.
+    """
+    try:
+        yield
+    except MedclfError:
+        raise
+    except (OSError, SafetensorError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not any(name in str(error) for name in TORCH_WRITERS):
+            raise
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
+        raise OutputError(
+            f"{folder} cannot be written ({reason}). A run needs room for about 10 times the size of the model. "
+            "Free some space, then run the same command; with --resume if it was saved before."
+        ) from error

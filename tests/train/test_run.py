@@ -1,9 +1,13 @@
 """Whole runs on the tiny BERT: what is written, and that a stopped run goes on as if it never stopped."""
 
+import contextlib
+import errno
 import json
 import logging
+import resource
 import shutil
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -328,3 +332,45 @@ def test_texts_that_are_cut_are_told(options: TrainOptions, caplog: pytest.LogCa
     with caplog.at_level(logging.INFO):
         train(replace(options, max_length=8, epochs=1))
     assert "training texts are cut at 8 tokens (--max-length)" in caplog.text
+
+
+def test_gpu_memory_that_runs_out(options: TrainOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("transformers.Trainer.training_step", fail)
+    with pytest.raises(TrainingError, match=r"memory ran out with batches of 8 texts of up to 32 .*Halve --batch-size"):
+        train(options)
+
+
+@contextlib.contextmanager
+def file_size_limit(n_bytes: int) -> Iterator[None]:
+    """Make every larger file fail while it is written, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("n_bytes", [50_000, 250_000], ids=["weights", "optimizer"])
+def test_full_disk_leaves_no_output(options: TrainOptions, n_bytes: int) -> None:
+    with file_size_limit(n_bytes), pytest.raises(OutputError, match=r"checkpoint\.work cannot be written"):
+        train(options)
+    assert not options.output.exists()
+    assert last_checkpoint(work_folder(options.output)) is None
+
+
+def test_full_disk_at_the_end_can_be_resumed(
+    options: TrainOptions, monkeypatch: pytest.MonkeyPatch, trained: Path
+) -> None:
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("medclf.train.run.draw_curve", full)
+        with pytest.raises(OutputError, match="No space left on device"):
+            train(options)
+    assert [path.name for path in options.output.parent.iterdir()] == ["checkpoint.work"]
+    assert_same_weights(train(replace(options, resume=True)), trained)
