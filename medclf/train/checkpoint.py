@@ -24,8 +24,8 @@ class SplitRecord:
     Attributes:
         file: Absolute path of the table.
         sha256: Hash of the file's bytes.
-        rows: Row numbers, the first data row being 1; None for every row of the file.
         n_rows: How many rows.
+        rows: Row numbers, the first data row being 1; None for every row of the file.
     """
 
     file: str

@@ -50,13 +50,17 @@ log = logging.getLogger(__name__)
 
 
 class Stopped(KeyboardInterrupt):  # not an error: the run was saved and can be resumed
-    """A run that was saved and stopped, by a signal or by `stop_after`.
-
-    Attributes:
-        by_signal: Whether a signal stopped it.
-    """
+    """A run that was saved and stopped, by a signal or by `stop_after`."""
 
     def __init__(self, step: int, total: int, work: Path, *, by_signal: bool) -> None:
+        """Say where it stopped and how to go on.
+
+        Args:
+            step: Steps that were made.
+            total: Steps of the whole run.
+            work: The work folder.
+            by_signal: Whether a signal stopped it.
+        """
         super().__init__(f"saved at step {step:,} of {total:,} in {work}. Run the same command with --resume to go on.")
         self.by_signal = by_signal
 
