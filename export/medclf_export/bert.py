@@ -7,7 +7,7 @@ apart on 2-D rows, as ONNX Runtime's SkipLayerNormalization is several times slo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,41 @@ import onnx
 
 from medclf.errors import ExportError
 from medclf_export.graph import ORT_DOMAIN, Array, Graph
-from medclf_export.linear import Linear, Rows, linear, quantize_rows, zero_points
+from medclf_export.linear import (
+    AFTER_GELU,
+    AFTER_RELU,
+    SYMMETRIC,
+    Linear,
+    Range,
+    Rows,
+    linear,
+    quantize_rows,
+    zero_points,
+)
 from medclf_export.packing import Packing, add_packing
 
-# Hugging Face's hidden_act -> operator and attributes
-ACTIVATIONS: dict[str, tuple[str, dict[str, str]]] = {
-    "gelu": ("Gelu", {}),
-    "gelu_new": ("Gelu", {"approximate": "tanh"}),
-    "gelu_pytorch_tanh": ("Gelu", {"approximate": "tanh"}),
-    "relu": ("Relu", {}),
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation function of the graph.
+
+    Attributes:
+        op: The operator.
+        range: How its output is quantized.
+        attributes: Of the operator.
+    """
+
+    op: str
+    range: Range
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+# Hugging Face's hidden_act
+ACTIVATIONS = {
+    "gelu": Activation("Gelu", AFTER_GELU),
+    "gelu_new": Activation("Gelu", AFTER_GELU, {"approximate": "tanh"}),
+    "gelu_pytorch_tanh": Activation("Gelu", AFTER_GELU, {"approximate": "tanh"}),
+    "relu": Activation("Relu", AFTER_RELU),
 }
 
 
@@ -136,7 +162,6 @@ class BertGraph:
         self._int8 = int8
         self._temperature = temperature
         self._graph = Graph()
-        self._zeros = self._first_zeros = ""  # zero points of the rows of all tokens, and of the [CLS] rows
 
     def build(self, metadata: Mapping[str, str]) -> onnx.ModelProto:
         """Write the whole graph.
@@ -148,9 +173,6 @@ class BertGraph:
             The model.
         """
         packing = add_packing(self._graph, self._config.n_heads)
-        if self._int8:
-            self._zeros = zero_points(self._graph, packing.tokens, "token_zeros")
-            self._first_zeros = zero_points(self._graph, packing.starts, "first_zeros")
         hidden = self._embeddings(packing)
         for index in range(self._config.n_layers - 1):
             hidden = self._layer(index, hidden, packing)
@@ -174,22 +196,24 @@ class BertGraph:
     def _layer(self, index: int, hidden: str, packing: Packing) -> str:
         """[tokens, hidden] -> [tokens, hidden]."""
         prefix, name = f"bert.encoder.layer.{index}", f"layer_{index}"
-        query, key, value = self._attention_inputs(prefix, name, self._rows(hidden), ("query", "key", "value"), packing)
+        query, key, value = self._attention_inputs(
+            prefix, name, self._rows(hidden, packing.tokens), ("query", "key", "value"), packing
+        )
         context = self._attention([query, key, value, "", packing.keys], f"{name}_context")
         packed = self._graph.add("Gather", [context, packing.tokens], f"{name}_packed")
-        return self._feed_forward(prefix, name, packed, hidden)
+        return self._feed_forward(prefix, name, self._rows(packed, packing.tokens), hidden, packing.tokens)
 
     def _last_layer(self, hidden: str, packing: Packing) -> str:
         """[tokens, hidden] -> [batch, hidden]: every token is a key and a value, only [CLS] asks."""
         graph, index = self._graph, self._config.n_layers - 1
         prefix, name = f"bert.encoder.layer.{index}", f"layer_{index}"
-        rows = self._rows(hidden)
+        rows = self._rows(hidden, packing.tokens)
         key, value = self._attention_inputs(prefix, name, rows, ("key", "value"), packing)
-        first = self._rows(graph.add("Gather", [hidden, packing.starts], f"{hidden}_first"), first=True)
+        first = self._rows(graph.add("Gather", [hidden, packing.starts], f"{hidden}_first"), packing.starts)
         query = linear(graph, first, self._weights.linear(f"{prefix}.attention.self.query"), f"{name}_query_2d")
         query = graph.add("Unsqueeze", [query, graph.int64(1)], f"{name}_query")  # [batch, 1, hidden]
         context = self._attention([query, key, value, "", "", packing.key_bias], f"{name}_context")
-        return self._feed_forward(prefix, name, context, first.value, first=True)
+        return self._feed_forward(prefix, name, self._rows(context, packing.starts), first.value, packing.starts)
 
     def _attention_inputs(
         self, prefix: str, name: str, rows: Rows, parts: tuple[str, ...], packing: Packing
@@ -219,18 +243,16 @@ class BertGraph:
         padded = graph.add("MultiHeadAttention", inputs, f"{output}_3d", domain=ORT_DOMAIN, num_heads=n_heads)
         return graph.add("Reshape", [padded, graph.int64(-1, self._config.hidden_size)], output)
 
-    def _feed_forward(self, prefix: str, name: str, context: str, residual: str, *, first: bool = False) -> str:
+    def _feed_forward(self, prefix: str, name: str, context: Rows, residual: str, like: str) -> str:
         graph, weights = self._graph, self._weights
         dense = weights.linear(f"{prefix}.attention.output.dense")
-        attended = self._add_residual(self._rows(context, first=first), dense, residual, f"{name}_attended")
+        attended = self._add_residual(context, dense, residual, f"{name}_attended")
         middle = self._layer_norm(attended, f"{prefix}.attention.output.LayerNorm", f"{name}_middle")
-        wide = linear(
-            graph, self._rows(middle, first=first), weights.linear(f"{prefix}.intermediate.dense"), f"{name}_wide"
-        )
-        op, attributes = ACTIVATIONS[self._config.activation]
-        active = graph.add(op, [wide], f"{name}_active", **attributes)
+        wide = linear(graph, self._rows(middle, like), weights.linear(f"{prefix}.intermediate.dense"), f"{name}_wide")
+        activation = ACTIVATIONS[self._config.activation]
+        active = graph.add(activation.op, [wide], f"{name}_active", **activation.attributes)
         down = weights.linear(f"{prefix}.output.dense")
-        fed = self._add_residual(self._rows(active, first=first), down, middle, f"{name}_fed")
+        fed = self._add_residual(self._rows(active, like, activation.range), down, middle, f"{name}_fed")
         return self._layer_norm(fed, f"{prefix}.output.LayerNorm", f"{name}_output")
 
     def _add_residual(self, rows: Rows, layer: Linear, residual: str, output: str) -> str:
@@ -243,9 +265,11 @@ class BertGraph:
         scaled = Linear(classifier.weight / self._temperature, classifier.bias / self._temperature)
         linear(graph, Rows(graph.add("Tanh", [pooled], "pooled")), scaled, "logits")
 
-    def _rows(self, value: str, *, first: bool = False) -> Rows:
-        zeros = self._first_zeros if first else self._zeros
-        return quantize_rows(self._graph, value, zeros) if self._int8 else Rows(value)
+    def _rows(self, value: str, like: str, range_: Range = SYMMETRIC) -> Rows:
+        """A value with one row for each entry of `like`, quantized where the graph is INT8."""
+        if not self._int8:
+            return Rows(value)
+        return quantize_rows(self._graph, value, zero_points(self._graph, like, range_.zero), range_)
 
     def _layer_norm(self, value: str, prefix: str, output: str) -> str:
         weight = self._graph.constant(f"{output}_gamma", self._weights[f"{prefix}.weight"])

@@ -35,8 +35,10 @@ class HeldOut:
     def __len__(self) -> int:
         return len(self.encoded)
 
-    def first(self, n: int) -> "HeldOut":
-        """Give the first n rows."""
+    def first_tokens(self, n_tokens: int) -> "HeldOut":
+        """Give the first rows that hold this many tokens together, at least one."""
+        ends = np.cumsum([len(one) for one in self.encoded])
+        n = max(1, int((ends <= n_tokens).sum()))
         return HeldOut(self.encoded[:n], self.label_ids[:n], self.source)
 
 

@@ -12,8 +12,6 @@ import numpy as np
 from medclf_export.graph import ORT_DOMAIN, Array, Graph
 
 WEIGHT_LIMIT = 63  # symmetric 7 bits
-ACTIVATION_LIMIT = 127  # symmetric around the zero point
-ACTIVATION_ZERO = 128  # uint8
 
 
 @dataclass(frozen=True)
@@ -42,12 +40,14 @@ class Rows:
     Attributes:
         value: float32 [rows, width].
         quantized: uint8 [rows, width]; empty in fp32.
-        scale: float32 [rows, 1]; value is about (quantized - 128) * scale. Empty in fp32.
+        scale: float32 [rows, 1]; value is about (quantized - zero) * scale. Empty in fp32.
+        zero: The integer that means 0.
     """
 
     value: str
     quantized: str = ""
     scale: str = ""
+    zero: int = 0
 
 
 def quantize_weight(weight: Array) -> tuple[Array, Array]:
@@ -65,40 +65,72 @@ def quantize_weight(weight: Array) -> tuple[Array, Array]:
     return rounded.astype(np.int8), scale.astype(np.float32)
 
 
-def quantize_rows(graph: Graph, value: str, zeros: str) -> Rows:
-    """Quantize each row by its own largest magnitude.
+@dataclass(frozen=True)
+class Range:
+    """How activations are mapped to uint8: `quantized = value / scale + zero`, each row with a scale of its own.
 
-    A row of zeros has scale 0: whatever integers the division by zero gives, they are multiplied by 0 again.
+    Attributes:
+        zero: The integer that means 0.
+        levels: Steps from 0 to the row's largest value (magnitude, where `floor` is 0).
+        floor: The activation never goes below minus this; 0 for one that is symmetric.
+    """
+
+    zero: int
+    levels: int
+    floor: float
+
+
+SYMMETRIC = Range(zero=128, levels=127, floor=0.0)
+# GELU is never below -0.17 (Hendrycks and Gimpel 2016: its minimum is -0.16997): 32 steps are enough for that side,
+# and leave 223 for the other one, where 127 would be.
+AFTER_GELU = Range(zero=32, levels=223, floor=0.17)
+AFTER_RELU = Range(zero=0, levels=255, floor=1e-6)
+
+
+def quantize_rows(graph: Graph, value: str, zeros: str, range_: Range = SYMMETRIC) -> Rows:
+    """Quantize each row by its own largest value.
+
+    A row of zeros has scale 0 where the range is symmetric: whatever integers the division by zero gives, they are
+    multiplied by 0 again.
 
     Args:
         graph: Where to add the nodes.
         value: float32 [rows, width].
-        zeros: uint8 [rows]; `ACTIVATION_ZERO` for each row.
+        zeros: uint8 [rows]; `range_.zero` for each row.
+        range_: How values are mapped.
 
     Returns:
         The value in both forms.
     """
-    magnitude = graph.add("ReduceMax", [graph.add("Abs", [value], f"{value}_abs"), graph.int64(1)], f"{value}_max")
-    limit = graph.constant("activation_limit", np.array(1 / ACTIVATION_LIMIT, np.float32))
-    scale = graph.add("Mul", [magnitude, limit], f"{value}_scale")
+    magnitude = value if range_.floor else graph.add("Abs", [value], f"{value}_abs")
+    largest = graph.add("ReduceMax", [magnitude, graph.int64(1)], f"{value}_max")
+    step = graph.constant(f"step_{range_.levels}", np.float32(1 / range_.levels))
+    scale = graph.add("Mul", [largest, step], f"{value}_scale")
+    if range_.floor:  # the scale is large enough for the lowest value too, so that nothing is cut off
+        least = graph.constant(f"least_{range_.zero}", np.float32(range_.floor / max(1, range_.zero)))
+        scale = graph.add("Max", [scale, least], f"{value}_safe_scale")
     # One scale a row: QuantizeLinear along axis 0 divides and rounds in a single pass.
     per_row = graph.add("Reshape", [scale, graph.int64(-1)], f"{value}_scales")
-    return Rows(value, graph.add("QuantizeLinear", [value, per_row, zeros], f"{value}_quantized", axis=0), scale)
+    quantized = graph.add("QuantizeLinear", [value, per_row, zeros], f"{value}_quantized", axis=0)
+    return Rows(value, quantized, scale, range_.zero)
 
 
-def zero_points(graph: Graph, like: str, output: str) -> str:
-    """Give the zero point of every row, once a run.
+def zero_points(graph: Graph, like: str, zero: int) -> str:
+    """Give a zero point for every row, once a run.
 
     Args:
         graph: Where to add the nodes.
         like: Any 1-D value with one entry a row.
-        output: Name of the result.
+        zero: The zero point.
 
     Returns:
         Name of the result, uint8 [rows].
     """
-    zero = graph.constant("activation_zero", np.array([ACTIVATION_ZERO], np.uint8))
-    return graph.add("Expand", [zero, graph.add("Shape", [like], f"{output}_shape")], output)
+    output = f"{like}_zeros_{zero}"
+    if graph.has(output):
+        return output
+    value = graph.constant(f"zero_{zero}", np.array([zero], np.uint8))
+    return graph.add("Expand", [value, graph.add("Shape", [like], f"{output}_shape")], output)
 
 
 def linear(graph: Graph, rows: Rows, layer: Linear, output: str) -> str:
@@ -139,7 +171,7 @@ def product(graph: Graph, rows: Rows, layer: Linear, output: str) -> str:
         graph.constant(f"{output}_weight", weight),
         graph.constant("one", np.array(1.0, np.float32)),  # the rows' own scales come after the integer product
         graph.constant(f"{output}_scale", scale),
-        graph.constant("activation_zero", np.array([ACTIVATION_ZERO], np.uint8)),
+        graph.constant(f"zero_{rows.zero}", np.array([rows.zero], np.uint8)),
         graph.constant(f"zeros_{len(scale)}", np.zeros(len(scale), np.int8)),
     ]
     unscaled = graph.add("MatMulIntegerToFloat", inputs, f"{output}_unscaled", domain=ORT_DOMAIN)

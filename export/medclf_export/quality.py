@@ -19,6 +19,9 @@ from medclf_export.held_out import HeldOut
 
 log = logging.getLogger(__name__)
 
+SPEED_TOKENS = 4096  # real tokens of one timing: a second or two for MiniLM, ten for BERT-base
+SPEED_ROUNDS = 5
+
 Predict = Callable[[HeldOut], Floats]
 
 
@@ -28,7 +31,8 @@ class Budget:
 
     Attributes:
         min_agreement: Least share of rows with fp32's label, in percent.
-        max_f1_drop: Most macro-F1 that may be lost against fp32, in points.
+        max_f1_drop: Most macro-F1 that may be lost against fp32, in points; a larger drop whose 95 % interval (paired
+            bootstrap) still holds 0 passes, and is recorded.
         min_speedup: Least throughput over fp32's on this CPU, as a ratio.
         min_rows: Least number of held-out rows that the above are measured on.
     """
@@ -112,8 +116,9 @@ def _faults(result: Comparison, budget: Budget) -> list[str]:
     faults = []
     if 100 * result.agreement < budget.min_agreement:
         faults.append(f"it agrees on {100 * result.agreement:.2f} %, at least {budget.min_agreement:g} % was asked")
-    if result.f1_drop > budget.max_f1_drop:
-        low, high = result.f1_drop_interval
+    low, high = result.f1_drop_interval
+    # On few rows one changed label moves macro-F1 by more than the budget: a drop counts where it is more than chance.
+    if result.f1_drop > budget.max_f1_drop and low > 0:
         faults.append(
             f"macro-F1 drops by {result.f1_drop:.2f} points (95 % interval {low:.2f} to {high:.2f}), "
             f"at most {budget.max_f1_drop:g} was asked"
@@ -125,7 +130,7 @@ def check_speed(held_out: HeldOut, fp32: Predict, int8: Predict, budget: Budget)
     """Time both models in turn on the same rows, on this CPU, with the runtime's own schedule.
 
     Args:
-        held_out: The rows; the first 256 are used.
+        held_out: The rows; as many as hold `SPEED_TOKENS` are used.
         fp32: Runs the fp32 model on rows.
         int8: Runs the INT8 model on rows.
         budget: The limits.
@@ -136,9 +141,9 @@ def check_speed(held_out: HeldOut, fp32: Predict, int8: Predict, budget: Budget)
     Raises:
         GateError: INT8 is not fast enough to be worth its error.
     """
-    rows = held_out.first(256)
+    rows = held_out.first_tokens(SPEED_TOKENS)
     ratios = []
-    for round_ in range(6):
+    for round_ in range(1 + SPEED_ROUNDS):
         seconds = [_seconds(model, rows) for model in (fp32, int8)]
         if round_:  # the first is warm-up
             ratios.append(seconds[0] / seconds[1])

@@ -33,7 +33,7 @@ def run_linear(x: np.ndarray, layer: Linear, *, int8: bool) -> np.ndarray:
     graph = Graph()
     graph.add("Identity", ["x"], "value")
     first = graph.add("Reshape", [graph.add("ReduceMax", ["value", graph.int64(1)], "any"), graph.int64(-1)], "rows")
-    rows = quantize_rows(graph, "value", zero_points(graph, first, "zeros"))
+    rows = quantize_rows(graph, "value", zero_points(graph, first, 128))
     linear(graph, rows if int8 else type(rows)("value"), layer, "y")
     info = helper.make_tensor_value_info
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid(ORT_DOMAIN, 1)]

@@ -1,0 +1,171 @@
+"""The main job on real data, end to end: train, export with INT8, verify, predict, time; every command and figure kept.
+
+    python benchmarks/main_job.py --data-folder DATA --model FOLDER --work WORK [--sets medabs5 ...]
+    python benchmarks/main_job.py --table
+
+DATA holds one folder a set (`docs/training.md` says which); its rows are not part of this repository. Writes
+`benchmarks/results/main_job_SET.json`: the commands, what they measured, the machine. A step whose output is in WORK
+already is not repeated. `--table` prints the tables of the docs from those files.
+"""
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).resolve().parent / "results"
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Set:
+    """A data set and its recipe.
+
+    Attributes:
+        train: File of the training and validation rows, below the data folder.
+        test: File of the test rows.
+        options: Of `medclf-train`.
+    """
+
+    train: str
+    test: str
+    options: tuple[str, ...]
+
+
+SETS = {
+    "medabs5": Set(
+        "medabs5/train_single_label.jsonl",
+        "medabs5/dev_single_label.jsonl",
+        ("--epochs", "2", "--learning-rate", "8e-5", "--max-length", "256"),
+    ),
+    "symptom2disease": Set(
+        "symptom2disease/train.jsonl", "symptom2disease/dev.jsonl", ("--epochs", "8", "--max-length", "128")
+    ),
+    "ade": Set("ade/train.jsonl", "ade/dev.jsonl", ("--epochs", "2", "--max-length", "128")),
+}
+
+
+def commands(chosen: Set, data: Path, model: Path) -> dict[str, list[str]]:
+    """The commands of one set, by the output that says that a command is done."""
+    train, test = str(data / chosen.train), str(data / chosen.test)
+    return {
+        "checkpoint": ["medclf-train", "--data", train, "--test-data", test, "--model", str(model), *chosen.options],
+        "bundle": ["medclf-export", "--quantize"],
+        "verify.json": ["medclf-verify", "--json"],
+        "labels.jsonl": ["medclf-predict", "--input", test, "--output", "labels.jsonl", "--json"],
+        "bench.json": ["medclf-bench", "--batch", "64", "--data", test, "--output", "bench.json"],
+    }
+
+
+def run(command: list[str], output: Path) -> float:
+    """Run one command where its output will be; give the seconds, and keep stdout and stderr."""
+    print(f"$ {shlex.join(command)}", flush=True)
+    started = time.monotonic()
+    done = subprocess.run([BIN / command[0], *command[1:]], cwd=output.parent, capture_output=True, text=True)
+    (output.parent / f"{command[0]}.stdout").write_text(done.stdout)
+    (output.parent / f"{command[0]}.stderr").write_text(done.stderr)
+    if done.returncode:
+        sys.exit(done.stderr)
+    if output.name == "verify.json":
+        output.write_text(done.stdout)
+    return time.monotonic() - started
+
+
+def run_set(name: str, data: Path, model: Path, work: Path) -> dict[str, Any]:
+    """Run every step that is not done yet, and collect what was measured."""
+    folder = work / name
+    folder.mkdir(parents=True, exist_ok=True)
+    seconds_file = folder / "seconds.json"
+    seconds: dict[str, float] = json.loads(seconds_file.read_text()) if seconds_file.exists() else {}
+    shown = {}
+    for output, command in commands(SETS[name], data, model).items():
+        shown[command[0]] = shlex.join(part.replace(f"{data}/", "").replace(str(model), "MINILM") for part in command)
+        if not (folder / output).exists():
+            seconds[command[0]] = run(command, folder / output)
+            seconds_file.write_text(json.dumps(seconds))
+    return {"set": name, "commands": shown, "seconds": seconds, **collect(folder)}
+
+
+def collect(folder: Path) -> dict[str, Any]:
+    """Read what the commands wrote; label names, numbers and hashes, no text."""
+    manifest = json.loads((folder / "bundle" / "medclf.json").read_text())
+    predicted = json.loads((folder / "medclf-predict.stdout").read_text())
+    predicted.pop("output", None)
+    return {
+        "metrics": json.loads((folder / "checkpoint" / "metrics.json").read_text()),
+        "gates": {precision: model["gates"] for precision, model in manifest["models"].items()},
+        "versions": manifest["versions"],
+        "predict": predicted,
+        "bench": json.loads((folder / "bench.json").read_text()),
+    }
+
+
+QUALITY = ("set", "test rows", "TF-IDF", "BERT", "fp32 against PyTorch", "INT8 agrees", "INT8 macro-F1 change")
+SPEED = ("path", "documents/s", "tokens/s", "padded/real", "p50 ms", "p95 ms", "p99 ms", "peak MB", "speed-up")
+
+
+def tables() -> str:
+    """The tables of the docs, in Markdown, from the results that are there."""
+    files = [RESULTS / f"main_job_{name}.json" for name in SETS]
+    results = [json.loads(file.read_text()) for file in files if file.exists()]
+    lines = markdown(QUALITY, [quality_row(one) for one in results])
+    for one in results:
+        lines += ["", f"{one['set']}:", "", *markdown(SPEED, [speed_row(path) for path in one["bench"]["paths"]])]
+    return "\n".join(lines)
+
+
+def quality_row(one: dict[str, Any]) -> list[str]:
+    test, quality = one["metrics"]["test"], one["gates"]["int8"]["quality"]
+    return [
+        one["set"],
+        f"{test['model']['n']:,}",
+        f"{test['baseline']['macro_f1']:.3f}",
+        f"{test['model']['macro_f1']:.3f}",
+        f"{one['gates']['fp32']['parity']['max_difference']:.1e}",
+        f"{100 * quality['agreement']:.2f} % of {quality['n']:,}",
+        f"{-quality['f1_drop']:+.2f} points",
+    ]
+
+
+def speed_row(path: dict[str, Any]) -> list[str]:
+    whole = ("p50_ms", "p95_ms", "p99_ms", "memory_peak_mb")
+    return [
+        path["path"],
+        f"{path['documents_per_s']:,.1f}",
+        f"{path['tokens_per_s']:,.0f}",
+        f"{path['padded_per_real_token']:.2f}",
+        *(f"{path[name]:,.0f}" for name in whole),
+        f"{path['speedup']:.2f}",
+    ]
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [header, ["---"] * len(header), *rows]
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-folder", type=Path)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--work", type=Path)
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--table", action="store_true")
+    options = parser.parse_args()
+    if options.table:
+        print(tables())
+        return
+    for name in options.sets:
+        data, model, work = (path.resolve() for path in (options.data_folder, options.model, options.work))
+        result = run_set(name, data, model, work)
+        (RESULTS / f"main_job_{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
