@@ -1,4 +1,7 @@
-"""Texts of our own whose logits every bundle records, so that a bundle can be checked anywhere without data."""
+"""Texts of our own whose logits every bundle records, so that a bundle can be checked anywhere without data.
+
+Frozen: a bundle that was written before a change would no longer verify.
+"""
 
 TEXTS = (
     "A",
