@@ -47,7 +47,7 @@ SETS = {
     "symptom2disease": Set(
         "symptom2disease/train.jsonl", "symptom2disease/dev.jsonl", ("--epochs", "8", "--max-length", "128")
     ),
-    "ade": Set("ade/train.jsonl", "ade/dev.jsonl", ("--epochs", "2", "--max-length", "128")),
+    "ade": Set("ade/train.jsonl", "ade/dev.jsonl", ("--epochs", "1", "--max-length", "128")),
 }
 
 
@@ -97,16 +97,20 @@ def collect(folder: Path) -> dict[str, Any]:
     manifest = json.loads((folder / "bundle" / "medclf.json").read_text())
     predicted = json.loads((folder / "medclf-predict.stdout").read_text())
     predicted.pop("output", None)
+    bench = json.loads((folder / "bench.json").read_text())
+    bench["texts"]["source"] = Path(bench["texts"]["source"]).name
     return {
         "metrics": json.loads((folder / "checkpoint" / "metrics.json").read_text()),
         "gates": {precision: model["gates"] for precision, model in manifest["models"].items()},
         "versions": manifest["versions"],
         "predict": predicted,
-        "bench": json.loads((folder / "bench.json").read_text()),
+        "bench": bench,
     }
 
 
-QUALITY = ("set", "test rows", "TF-IDF", "BERT", "fp32 against PyTorch", "INT8 agrees", "INT8 macro-F1 change")
+QUALITY = (
+    "set", "test rows", "TF-IDF", "TF-IDF, balanced", "BERT", "fp32 against PyTorch", "INT8 agrees", "INT8 macro-F1",
+)  # fmt: skip
 SPEED = ("path", "documents/s", "tokens/s", "padded/real", "p50 ms", "p95 ms", "p99 ms", "peak MB", "speed-up")
 
 
@@ -126,6 +130,7 @@ def quality_row(one: dict[str, Any]) -> list[str]:
         one["set"],
         f"{test['model']['n']:,}",
         f"{test['baseline']['macro_f1']:.3f}",
+        f"{test['baseline_balanced']['macro_f1']:.3f}",
         f"{test['model']['macro_f1']:.3f}",
         f"{one['gates']['fp32']['parity']['max_difference']:.1e}",
         f"{100 * quality['agreement']:.2f} % of {quality['n']:,}",

@@ -53,11 +53,13 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True)
     shutil.copy(EXAMPLES / "abstracts.csv", folder)
     model = base_model()
-    kind = "a small BERT from scratch" if model == "scratch" else "MiniLM, a BERT of 6 layers,"
+    scratch = model == "scratch"
+    kind = "a small BERT from scratch" if scratch else "MiniLM, a BERT of 6 layers,"
+    recipe = ["--epochs", "8"] if scratch else ["--epochs", "2", "--learning-rate", "2e-4"]
     print("640 synthetic abstracts of 8 specialties: see examples/make_sample.py. All output goes to", folder)
     step(
         f"Train {kind} and, on the same rows, TF-IDF with logistic regression",
-        ["medclf-train", "--data", "abstracts.csv", "--model", model, "--epochs", "2", "--learning-rate", "2e-4"],
+        ["medclf-train", "--data", "abstracts.csv", "--model", model, *recipe],
         folder,
     )
     step(

@@ -42,7 +42,7 @@ class BenchOptions:
     bundle: Path = Path("bundle")
     checkpoint: Path | None = None
     batch: int = 64
-    n_batches: int = 4
+    n_batches: int = 2
     repeats: int = 3
     data: Path | None = None
     threads: int | None = None

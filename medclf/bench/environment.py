@@ -24,7 +24,7 @@ def environment() -> dict[str, Any]:
         "cores_usable": usable_cores(),
         "cores_host": os.cpu_count(),
         "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "system": f"{platform.system()} {platform.machine()}",
         "versions": {"medclf": __version__, "python": platform.python_version(), **_versions()},
     }
 

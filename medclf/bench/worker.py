@@ -6,6 +6,7 @@ labels, tokenizing included, the pipe not.
 
 import contextlib
 import inspect
+import logging
 import signal
 import time
 from collections.abc import Callable
@@ -105,6 +106,7 @@ def serve(connection: Connection, spec: PathSpec) -> None:
         spec: The way to run the model.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it closes the pipe
+    logging.disable(logging.WARNING)  # that texts were cut would be told once a batch
     with contextlib.suppress(EOFError, OSError):  # the parent has gone
         try:
             _serve(connection, spec)

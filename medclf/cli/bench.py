@@ -22,7 +22,7 @@ def bench(
         Path | None, typer.Option(help="Checkpoint for the paths of PyTorch. Default: checkpoint, if it is there.")
     ] = None,
     batch: Annotated[int, typer.Option(help="Texts of one call.")] = 64,
-    n_batches: Annotated[int, typer.Option(help="How many different batches.")] = 4,
+    n_batches: Annotated[int, typer.Option(help="How many different batches.")] = 2,
     repeats: Annotated[int, typer.Option(help="Rounds that are timed, after one of warm-up.")] = 3,
     data: Annotated[
         Path | None, typer.Option(help="Table of texts, of which the first are taken. Default: random words.")

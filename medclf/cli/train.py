@@ -79,12 +79,16 @@ def command(
         typer.echo(document, nl=False)
 
 
+MODELS = {"baseline": "TF-IDF + LR", "baseline_balanced": "TF-IDF + LR, balanced classes", "model": "BERT"}
+
+
 def _table(metrics: dict[str, Any]) -> Table:
-    table = Table("", "rows", "TF-IDF accuracy", "BERT accuracy", "TF-IDF macro-F1", "BERT macro-F1")
+    table = Table("part", "rows", "model", "accuracy", "macro-F1")
     for part in ("validation", "test"):
-        baseline, model = metrics[part]["baseline"], metrics[part]["model"]
-        pairs = [f"{one[name]:.3f}" for name in ("accuracy", "macro_f1") for one in (baseline, model)]
-        table.add_row(part, f"{model['n']:,}", *pairs)
+        for name, shown in MODELS.items():
+            scored = metrics[part][name]
+            table.add_row(part, f"{scored['n']:,}", shown, f"{scored['accuracy']:.3f}", f"{scored['macro_f1']:.3f}")
+        table.add_section()
     return table
 
 

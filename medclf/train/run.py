@@ -23,7 +23,7 @@ import medclf
 from medclf.atomic import atomic_folder
 from medclf.data.tables import LabelledTexts
 from medclf.errors import TrainingError
-from medclf.evaluate.baseline import Baseline
+from medclf.evaluate.baseline import BASELINES, Baseline
 from medclf.evaluate.metrics import scores
 from medclf.labels import Labels
 from medclf.tokenizer import Encoded
@@ -68,7 +68,7 @@ def train(options: TrainOptions, *, console: Console | None = None) -> Path:
     rate = learning_rate_for(options, start.model.config.hidden_size)
     arguments = training_arguments(options, work_folder(options.output), learning_rate=rate)
     main = arguments.process_index == 0  # of torchrun's processes, the one that fits the baseline and writes
-    baseline = _baseline_scores(parts, labels, options) if main else {}
+    baselines = _baseline_scores(parts, labels, options) if main else {}
     encoded = {name: start.encoder.encode(part.texts, part.pairs) for name, part in parts.named().items()}
     _log_lengths(encoded["train"], options.max_length)
     datasets = {name: EncodedTexts(encoded[name], labels.ids_of(part.labels)) for name, part in parts.named().items()}
@@ -76,7 +76,7 @@ def train(options: TrainOptions, *, console: Console | None = None) -> Path:
     trainer, seconds = fine_tune(job, console=console)
     model = {name: _model_scores(trainer, datasets[name], labels) for name in SCORED}
     if main:
-        metrics = {name: {"model": model[name], "baseline": baseline[name]} for name in SCORED}
+        metrics = {name: {"model": model[name], **baselines[name]} for name in SCORED}
         run = {"seconds": round(seconds, 1), "steps": trainer.state.global_step, "best_step": _best_step(trainer)}
         _write(job, parts, trainer, _Results(metrics, run, _quantiles(encoded["train"])))
     return options.output
@@ -89,9 +89,13 @@ def _log_lengths(encoded: Sequence[Encoded], max_length: int) -> None:
 
 
 def _baseline_scores(parts: Parts, labels: Labels, options: TrainOptions) -> dict[str, dict[str, Any]]:
-    baseline = Baseline(parts.train, labels, seed=options.seed)
-    found = {name: baseline.score(parts.named()[name]) for name in SCORED}
-    log.info("TF-IDF baseline: validation macro-F1 %.3f", found["validation"]["macro_f1"])
+    """Part -> baseline -> its scores."""
+    found: dict[str, dict[str, Any]] = {part: {} for part in SCORED}
+    for name, class_weight in BASELINES.items():
+        baseline = Baseline(parts.train, labels, seed=options.seed, class_weight=class_weight)
+        for part in SCORED:
+            found[part][name] = baseline.score(parts.named()[part])
+        log.info("TF-IDF %s: validation macro-F1 %.3f", name, found["validation"][name]["macro_f1"])
     return found
 
 
@@ -139,8 +143,12 @@ def _write(job: Job, parts: Parts, trainer: ClassifierTrainer, results: _Results
         (folder / "metrics.json").write_text(
             json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )
-        draw_curve(curve, results.metrics["validation"]["baseline"]["macro_f1"], folder / "learning_curve.png")
+        draw_curve(curve, _best_baseline(results.metrics["validation"]), folder / "learning_curve.png")
     shutil.rmtree(work_folder(options.output), ignore_errors=True)
+
+
+def _best_baseline(scored: dict[str, Any]) -> float:
+    return max(float(scored[name]["macro_f1"]) for name in BASELINES)
 
 
 def _split_record(part: LabelledTexts, options: TrainOptions) -> SplitRecord:
