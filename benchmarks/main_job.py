@@ -89,14 +89,20 @@ def run_set(name: str, data: Path, model: Path, work: Path) -> dict[str, Any]:
         if not (folder / output).exists():
             seconds[command[0]] = run(command, folder / output)
             seconds_file.write_text(json.dumps(seconds))
-    return {"set": name, "commands": shown, "seconds": seconds, **collect(folder)}
+    printed = {
+        f"{command}.{stream}": file.read_text().replace(f"{data}/", "")
+        for command in shown
+        for stream in ("stdout", "stderr")
+        if (file := folder / f"{command}.{stream}").exists() and "--json" not in shown[command]
+    }
+    return {"set": name, "commands": shown, "seconds": seconds, "printed": printed, **collect(folder)}
 
 
 def collect(folder: Path) -> dict[str, Any]:
     """Read what the commands wrote; label names, numbers and hashes, no text."""
     manifest = json.loads((folder / "bundle" / "medclf.json").read_text())
     predicted = json.loads((folder / "medclf-predict.stdout").read_text())
-    predicted.pop("output", None)
+    predicted["input"] = Path(predicted["input"]).name
     bench = json.loads((folder / "bench.json").read_text())
     bench["texts"]["source"] = Path(bench["texts"]["source"]).name
     return {
