@@ -55,7 +55,11 @@ def main(folder: Path) -> None:
     model = base_model()
     scratch = model == "scratch"
     kind = "a small BERT from scratch" if scratch else "MiniLM, a BERT of 6 layers,"
-    recipe = ["--epochs", "8"] if scratch else ["--epochs", "2", "--learning-rate", "2e-4"]
+    recipe = (
+        ["--epochs", "10", "--batch-size", "8", "--patience", "0"]
+        if scratch
+        else ["--epochs", "2", "--learning-rate", "2e-4"]
+    )
     print("640 synthetic abstracts of 8 specialties: see examples/make_sample.py. All output goes to", folder)
     step(
         f"Train {kind} and, on the same rows, TF-IDF with logistic regression",

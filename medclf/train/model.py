@@ -88,7 +88,7 @@ def learning_rate_for(options: TrainOptions, hidden_size: int) -> float:
     if options.learning_rate is not None:
         return options.learning_rate
     if options.model == SCRATCH:
-        return 5e-4
+        return 2e-4
     return 1e-4 if hidden_size <= 512 else 5e-5 if hidden_size <= 768 else 2e-5
 
 

@@ -180,7 +180,7 @@ def test_from_scratch(options: TrainOptions) -> None:
     folder = train(replace(options, model=SCRATCH, epochs=1, learning_rate=None))
     record = read_checkpoint(folder).record
     assert record is not None
-    assert record.options["learning_rate"] == 5e-4
+    assert record.options["learning_rate"] == 2e-4
 
 
 # Stop and resume
