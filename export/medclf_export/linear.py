@@ -148,23 +148,11 @@ def linear(graph: Graph, rows: Rows, layer: Linear, output: str) -> str:
     bias = graph.constant(f"{output}_bias", layer.bias)
     if not rows.quantized:
         return graph.add("Gemm", [rows.value, graph.constant(f"{output}_weight", layer.weight.T), bias], output)
-    return graph.add("Add", [product(graph, rows, layer, f"{output}_product"), bias], output)
+    return graph.add("Add", [_int8_product(graph, rows, layer, f"{output}_product"), bias], output)
 
 
-def product(graph: Graph, rows: Rows, layer: Linear, output: str) -> str:
-    """Add `rows @ weight.T`, in INT8 where the rows are quantized; the bias is the caller's.
-
-    Args:
-        graph: Where to add the nodes.
-        rows: float32 [rows, in].
-        layer: The weights.
-        output: Name of the result.
-
-    Returns:
-        Name of the result, float32 [rows, out].
-    """
-    if not rows.quantized:
-        return graph.add("MatMul", [rows.value, graph.constant(f"{output}_weight", layer.weight.T)], output)
+def _int8_product(graph: Graph, rows: Rows, layer: Linear, output: str) -> str:
+    """`rows @ weight.T` of quantized rows, without the bias."""
     weight, scale = quantize_weight(layer.weight.T)
     inputs = [
         rows.quantized,
