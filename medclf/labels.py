@@ -1,7 +1,7 @@
 """The label contract: names and their order are fixed at training and never derived again.
 
-`config.json` (`id2label`, `problem_type`) carries them from the trainer to the exporter, `medclf.json` from the
-exporter to every runtime. Column i of logits and probabilities is label i, everywhere.
+`config.json` (`id2label`, `problem_type`, `thresholds`) carries them from the trainer to the exporter, `medclf.json`
+from the exporter to every runtime. Column i of logits and probabilities is label i, everywhere.
 """
 
 import hashlib
@@ -16,7 +16,34 @@ import numpy.typing as npt
 from medclf.errors import CheckpointError, OptionError
 
 Task = Literal["single_label_classification", "multi_label_classification"]
+Label = str | tuple[str, ...]  # of one text: a name, or any number of names where a text may have several
 Floats = npt.NDArray[np.float32]
+Targets = npt.NDArray[np.int64] | npt.NDArray[np.bool_]
+SEPARATOR = ";"  # between the labels of one text in a cell of a table
+
+
+def names_of(label: Label) -> tuple[str, ...]:
+    """Give the names in the label of one text.
+
+    Args:
+        label: A name, or a tuple of names.
+
+    Returns:
+        A tuple of names in either case.
+    """
+    return (label,) if isinstance(label, str) else label
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """Give 1 / (1 + exp(-x)) by way of tanh, which never overflows.
+
+    Args:
+        logits: float32 of any shape.
+
+    Returns:
+        float32 of the same shape.
+    """
+    return cast(Floats, np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * logits)))
 
 
 @dataclass(frozen=True)
@@ -26,7 +53,7 @@ class Labels:
     Attributes:
         names: One name a logit, unique, never empty.
         task: One label a text, or any set of labels.
-        thresholds: Multi-label: the probability from which each label is given; None means 0.5 for all.
+        thresholds: Multi-label: the probability from which each label is given, 0 to 1; None means 0.5 for all.
     """
 
     names: tuple[str, ...]
@@ -38,12 +65,22 @@ class Labels:
             raise OptionError(f"task is {self.task!r}, expected one of {', '.join(get_args(Task))}.")
         if self.task == "single_label_classification" and len(self.names) < 2:
             raise OptionError(f"{len(self.names)} label(s): at least 2 different labels are needed.")
+        if not self.names:
+            raise OptionError("0 labels: at least 1 is needed.")
         if not all(isinstance(name, str) and name.strip() for name in self.names):
             raise OptionError("a label name is empty or not a string: every logit needs a name.")
         if len(set(self.names)) != len(self.names):
             raise OptionError(f"label names repeat: {len(self.names)} names, {len(set(self.names))} different ones.")
-        if self.thresholds is not None and len(self.thresholds) != len(self.names):
-            raise OptionError(f"{len(self.thresholds)} thresholds for {len(self.names)} labels: one each is needed.")
+        if self.thresholds is not None:
+            self._check_thresholds(self.thresholds)
+
+    def _check_thresholds(self, thresholds: tuple[float, ...]) -> None:
+        if not self.multi_label:
+            raise OptionError(f"{len(thresholds)} thresholds, but the task is {self.task}: it has none.")
+        if len(thresholds) != len(self.names):
+            raise OptionError(f"{len(thresholds)} thresholds for {len(self.names)} labels: one each is needed.")
+        if not all(0 <= threshold <= 1 for threshold in thresholds):
+            raise OptionError("a threshold is not a probability: 0 to 1 was expected.")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -52,6 +89,12 @@ class Labels:
     def multi_label(self) -> bool:
         """Whether a text may have any number of labels."""
         return self.task == "multi_label_classification"
+
+    @property
+    def by_threshold(self) -> dict[str, float]:
+        """Name -> the probability from which it is given; empty for one label a text."""
+        thresholds = self.thresholds or (0.5,) * len(self)
+        return dict(zip(self.names, thresholds, strict=True)) if self.multi_label else {}
 
     @property
     def sha256(self) -> str:
@@ -68,8 +111,7 @@ class Labels:
             float32 [texts, labels].
         """
         if self.multi_label:
-            # 1 / (1 + exp(-x)) by way of tanh, which never overflows
-            return cast(Floats, np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * logits)))
+            return sigmoid(logits)
         exp = np.exp(logits - logits.max(axis=-1, keepdims=True))
         return cast(Floats, exp / exp.sum(axis=-1, keepdims=True))
 
@@ -83,8 +125,40 @@ class Labels:
             bool [texts, labels]; with one label a text, exactly one True a row (the first of equal maxima).
         """
         if self.multi_label:
-            return np.greater_equal(probabilities, np.array(self.thresholds or (0.5,), dtype=np.float32))
+            return np.greater_equal(probabilities, np.array(list(self.by_threshold.values()), dtype=np.float32))
         given: npt.NDArray[np.bool_] = np.arange(len(self)) == probabilities.argmax(axis=-1)[:, None]
+        return given
+
+    def predicted(self, probabilities: Floats) -> Targets:
+        """Say which labels each text is given, in the form of `targets`.
+
+        Args:
+            probabilities: float32 [texts, labels].
+
+        Returns:
+            int64 [texts], or bool [texts, labels] where a text may have several.
+        """
+        return self.decisions(probabilities) if self.multi_label else probabilities.argmax(axis=-1)
+
+    def targets(self, labels: Sequence[Label]) -> Targets:
+        """Turn names into what logits are held against.
+
+        Args:
+            labels: One entry a text; every name a member.
+
+        Returns:
+            int64 [texts], or bool [texts, labels] where a text may have several.
+
+        Raises:
+            KeyError: A name is not a member.
+        """
+        index = {name: i for i, name in enumerate(self.names)}
+        ids = [[index[name] for name in names_of(label)] for label in labels]
+        if not self.multi_label:
+            return np.array(ids, dtype=np.int64).reshape(len(ids))
+        given = np.zeros((len(ids), len(self)), dtype=np.bool_)
+        for row, columns in zip(given, ids, strict=True):
+            row[columns] = True
         return given
 
     def config(self) -> dict[str, Any]:
@@ -93,6 +167,7 @@ class Labels:
             "id2label": dict(enumerate(self.names)),
             "label2id": {name: index for index, name in enumerate(self.names)},
             "problem_type": self.task,
+            "thresholds": None if self.thresholds is None else list(self.thresholds),
         }
 
     @classmethod
@@ -107,7 +182,8 @@ class Labels:
             The labels in logit order.
 
         Raises:
-            CheckpointError: Labels are missing, are Hugging Face's placeholders, or their ids are not 0 to n - 1.
+            CheckpointError: Labels are missing, are Hugging Face's placeholders, their ids are not 0 to n - 1, or the
+                thresholds do not fit them.
         """
         id2label = config.get("id2label")
         if not isinstance(id2label, Mapping) or not id2label:
@@ -123,21 +199,9 @@ class Labels:
                 f"{where}: id2label holds placeholders (LABEL_0, ...). Write the real label names there."
             )
         try:
-            return cls(names, config.get("problem_type") or "single_label_classification")
-        except OptionError as error:
-            raise CheckpointError(f"{where}: {error}") from error
-
-    def ids_of(self, names: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Give the index of each name.
-
-        Args:
-            names: Label names, each a member.
-
-        Returns:
-            int64 [names].
-
-        Raises:
-            KeyError: A name is not a member.
-        """
-        index = {name: i for i, name in enumerate(self.names)}
-        return np.array([index[name] for name in names], dtype=np.int64)
+            thresholds = config.get("thresholds")
+            task: Any = config.get("problem_type") or "single_label_classification"
+            return cls(names, task, None if thresholds is None else tuple(float(one) for one in thresholds))
+        except (OptionError, TypeError, ValueError) as error:
+            what = error if isinstance(error, OptionError) else "thresholds is not a list of numbers."
+            raise CheckpointError(f"{where}: {what}") from error

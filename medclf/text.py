@@ -1,4 +1,7 @@
-"""What counts as a text. Tables, training and the runtime all ask here, so that they refuse the same rows."""
+"""What counts as a text. Tables, training and the runtime all ask here, so that they refuse the same rows.
+
+`native/src/text.cpp` is the same in C++: change both.
+"""
 
 MAX_CHARACTERS = 1_000_000  # of one text; more is a quote that was never closed, or a file in a cell
 

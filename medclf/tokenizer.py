@@ -1,7 +1,7 @@
 """Texts to token ids: one implementation for training, the export gates and the runtime, so that they cannot drift.
 
-Stands on `tokenizers` alone. The C++ side mirrors the rules written here: a special token in a text is text, a text
-that is too long loses its end, a pair that is too long loses the end of its longer part.
+Stands on `tokenizers` alone. `native/src/text_encoder.cpp` mirrors the rules written here: a special token in a text is
+text, a text that is too long loses its end, a pair that is too long loses the end of its longer part.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class Encoded:
 
     Attributes:
         input_ids: int64 [tokens], special tokens included.
-        token_type_ids: int64 [tokens]; 1 for the second text of a pair and its [SEP], else 0.
+        token_type_ids: int64 [tokens]; 1 for the second text of a pair and its [SEP], else 0. All 0 for RoBERTa.
         n_tokens: Number of tokens before truncation.
     """
 
@@ -74,13 +74,14 @@ class TextEncoder:
             max_length: Most tokens of one text or pair, special tokens included.
 
         Raises:
-            InputError: The tokenizer does not add [CLS] and [SEP] as BERT does.
+            InputError: The tokenizer does not add special tokens as BERT or RoBERTa does.
         """
         self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._cls, self._sep = self._special_ids()
-        self.pad_id = int(self._tokenizer.token_to_id("[PAD]") or 0)
+        self._before, self._between, self._second_type = self._special_ids()
+        pad_ids = [self._tokenizer.token_to_id(token) for token in ("[PAD]", "<pad>")]
+        self.pad_id = int(next((one for one in pad_ids if one is not None), 0))
         self.max_length = max_length
         self._tokenizer.encode_special_tokens = True  # a literal "[SEP]" in a note is text
 
@@ -129,21 +130,28 @@ class TextEncoder:
         return [encoding.ids for encoding in encodings]
 
     def _single(self, body: list[int]) -> Encoded:
-        ids = np.array([self._cls, *body[: max(0, self.max_length - 2)], self._sep], dtype=np.int64)
+        sep = self._between[0]
+        ids = np.array([self._before, *body[: max(0, self.max_length - 2)], sep], dtype=np.int64)
         return Encoded(ids, np.zeros_like(ids), len(body) + 2)
 
     def _pair(self, a: list[int], b: list[int]) -> Encoded:
-        keep_a, keep_b = longest_first(len(a), len(b), max(0, self.max_length - 3))
-        ids = np.array([self._cls, *a[:keep_a], self._sep, *b[:keep_b], self._sep], dtype=np.int64)
+        n_special = len(self._between) + 2
+        keep_a, keep_b = longest_first(len(a), len(b), max(0, self.max_length - n_special))
+        ids = np.array([self._before, *a[:keep_a], *self._between, *b[:keep_b], self._between[0]], dtype=np.int64)
         types = np.zeros_like(ids)
-        types[keep_a + 2 :] = 1
-        return Encoded(ids, types, len(a) + len(b) + 3)
+        types[keep_a + n_special - 1 :] = self._second_type
+        return Encoded(ids, types, len(a) + len(b) + n_special)
 
-    def _special_ids(self) -> tuple[int, int]:
-        pair = self._tokenizer.encode("", "").ids
-        if len(pair) != 3 or pair[1] != pair[2] or self._tokenizer.encode("").ids != pair[:2]:
-            raise InputError("the tokenizer does not add special tokens as BERT does ([CLS] a [SEP] b [SEP]).")
-        return pair[0], pair[1]
+    def _special_ids(self) -> tuple[int, list[int], int]:
+        """[CLS], what stands between two texts ([SEP], or </s></s>), and the token type of the second text."""
+        single, pair = self._tokenizer.encode("").ids, self._tokenizer.encode("", "")
+        first, *seps = pair.ids or [0]
+        if len(seps) not in (2, 3) or len(set(seps)) > 1 or single != pair.ids[:2]:
+            raise InputError(
+                "the tokenizer does not add special tokens as BERT ([CLS] a [SEP] b [SEP]) or RoBERTa "
+                "(<s> a </s></s> b </s>) does."
+            )
+        return first, seps[1:], pair.type_ids[-1]
 
 
 def longest_first(n_first: int, n_second: int, room: int) -> tuple[int, int]:

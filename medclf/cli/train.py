@@ -19,7 +19,12 @@ def command(
     data: Annotated[Path, typer.Option(help="Table of labelled texts: CSV, TSV, JSON lines or Parquet.")],
     text_column: Annotated[list[str], typer.Option(help="Column of the text; several are joined.")] = ("text",),  # type: ignore[assignment]
     text_pair_column: Annotated[list[str], typer.Option(help="Column of the second text of a pair.")] = (),  # type: ignore[assignment]
-    label_column: Annotated[str, typer.Option(help="Column of the label.")] = "label",
+    label_column: Annotated[
+        list[str], typer.Option(help="Column of the labels; several: columns of 0 and 1, named as their labels.")
+    ] = ("label",),  # type: ignore[assignment]
+    multi_label: Annotated[
+        bool, typer.Option("--multi-label", help="Split label strings at ';'. Lists need no such word.")
+    ] = False,
     eval_data: Annotated[Path | None, typer.Option(help="Validation table; else a tenth of --data.")] = None,
     test_data: Annotated[Path | None, typer.Option(help="Test table; else --test-size of --data.")] = None,
     test_size: Annotated[float, typer.Option(help="Share of --data that is kept for the test.")] = 0.2,
@@ -61,7 +66,7 @@ def command(
     from medclf.train.options import TrainOptions
     from medclf.train.run import Stopped, train
 
-    columns = {name: tuple(given[name]) for name in ("text_column", "text_pair_column")}
+    columns = {name: tuple(given[name]) for name in ("text_column", "text_pair_column", "label_column")}
     try:
         folder = train(TrainOptions(**{**given, **columns}), console=console if MAIN_PROCESS else None)
     except Stopped as stopped:
@@ -73,7 +78,9 @@ def command(
     if not MAIN_PROCESS:
         return  # the main process writes and tells
     document = (folder / "metrics.json").read_text(encoding="utf-8")
-    console.print(_table(json.loads(document)))
+    metrics = json.loads(document)
+    console.print(_table(metrics))
+    console.print(_calibration(metrics))
     console.print(f"wrote {folder}", soft_wrap=True, markup=False)
     if json_:
         typer.echo(document, nl=False)
@@ -83,13 +90,22 @@ MODELS = {"baseline": "TF-IDF + LR", "baseline_balanced": "TF-IDF + LR, balanced
 
 
 def _table(metrics: dict[str, Any]) -> Table:
-    table = Table("part", "rows", "model", "accuracy", "macro-F1")
+    from medclf.evaluate.metrics import SHOWN
+
+    names = [name for name in SHOWN if name in metrics["test"]["model"]]
+    table = Table("part", "rows", "model", *(SHOWN[name] for name in names))
     for part in ("validation", "test"):
         for name, shown in MODELS.items():
             scored = metrics[part][name]
-            table.add_row(part, f"{scored['n']:,}", shown, f"{scored['accuracy']:.3f}", f"{scored['macro_f1']:.3f}")
+            table.add_row(part, f"{scored['n']:,}", shown, *(f"{scored[one]:.3f}" for one in names))
         table.add_section()
     return table
+
+
+def _calibration(metrics: dict[str, Any]) -> str:
+    found = metrics["calibration"]
+    before, after = (100 * found["test"][name] for name in ("ece_before", "ece_after"))
+    return f"temperature {found['temperature']:.2f}: calibration error on the test part {before:.1f} -> {after:.1f} %"
 
 
 def main() -> None:

@@ -10,14 +10,15 @@ from pathlib import Path
 from types import TracebackType
 
 from medclf.bundle import TextColumns
+from medclf.data.label_cells import parse_indicators, parse_labels
 from medclf.data.readers import SHOWN, CsvReader, JsonlReader, ParquetReader, Row, names_text
 from medclf.errors import DataError, OptionError
+from medclf.labels import Label
 from medclf.text import text_fault
 
 __all__ = ["SUFFIXES", "LabelledTexts", "Row", "Table", "join_text", "read_labelled"]
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-MAX_LABEL = 200  # characters; more is a text, and a label's name is shown in messages
 
 
 class Table:
@@ -110,14 +111,14 @@ def join_text(row: Row, columns: Sequence[str]) -> tuple[str | None, str | None]
 
 @dataclass(frozen=True)
 class LabelledTexts:
-    """Texts with one label each, held in memory.
+    """Texts with their labels, held in memory.
 
     Attributes:
         file: The table they came from.
         sha256: Hash of its bytes.
         texts: The texts.
         pairs: The second text of each, or None for single texts.
-        labels: The label of each, a string.
+        labels: The label of each: a string, or a tuple of strings in a table where a text may have several.
         rows: The row number of each in the table, the first data row being 1.
     """
 
@@ -125,11 +126,16 @@ class LabelledTexts:
     sha256: str
     texts: list[str]
     pairs: list[str] | None
-    labels: list[str]
+    labels: list[Label]
     rows: list[int]
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a text may have any number of labels."""
+        return isinstance(self.labels[0], tuple)
 
     def select(self, indices: Iterable[int]) -> "LabelledTexts":
         """Give a part of the rows.
@@ -151,13 +157,18 @@ class LabelledTexts:
         )
 
 
-def read_labelled(path: Path, *, columns: TextColumns, label_column: str, encoding: str = "utf-8") -> LabelledTexts:
-    """Read a whole table of texts with one label each.
+def read_labelled(
+    path: Path, *, columns: TextColumns, label_column: tuple[str, ...],
+    multi_label: bool | None = None, encoding: str = "utf-8",
+) -> LabelledTexts:  # fmt: skip
+    """Read a whole table of texts with their labels.
 
     Args:
         path: A table.
         columns: Columns that make the text, and the second text if there is one.
-        label_column: Column of the label.
+        label_column: Column of the labels; several are columns of 0 and 1, each named as its label.
+        multi_label: Whether a text may have several labels: a list, or a string with `;` between them. None takes
+            lists for several and strings for one.
         encoding: Character encoding of the table.
 
     Returns:
@@ -165,49 +176,52 @@ def read_labelled(path: Path, *, columns: TextColumns, label_column: str, encodi
 
     Raises:
         DataError: The table cannot be read, or rows have no usable text or label; names all of them.
-        OptionError: The label column is also a text column, or the encoding is not known.
+        OptionError: A label column is also a text column, or the encoding is not known.
     """
-    if label_column in (*columns.text, *columns.pair):
-        raise OptionError(f"column {label_column!r} is named as text and as label: the label would be in the text.")
+    both = [column for column in label_column if column in (*columns.text, *columns.pair)]
+    if both:
+        raise OptionError(f"column {both[0]!r} is named as text and as label: the label would be in the text.")
     data = LabelledTexts(path, _sha256(path), [], [] if columns.pair else None, [], [])
     faults: dict[str, list[tuple[int, str]]] = {}
+    numbers: list[int] = []
+    cells: dict[str, list[object]] = {column: [] for column in label_column}
     with Table(path, encoding=encoding) as table:
-        table.check_columns((*columns.text, *columns.pair, label_column))
+        table.check_columns((*columns.text, *columns.pair, *label_column))
         for row in table:
-            for column, fault in _append(data, row, columns, label_column):
+            for column, fault in _append(data, row, columns):
                 faults.setdefault(column, []).append((row.number, fault))
+            numbers.append(row.number)
+            for column, seen in cells.items():
+                seen.append(row.values.get(column))
+    labels, wrong = _labels(cells, multi_label=multi_label)
+    faults |= {column: [(numbers[position], fault) for position, fault in rows] for column, rows in wrong.items()}
     if faults:
         raise DataError(" ".join(_faults_text(path, column, rows) for column, rows in faults.items()))
+    data.labels.extend(labels)
     return data
 
 
-def _append(data: LabelledTexts, row: Row, columns: TextColumns, label_column: str) -> list[tuple[str, str]]:
-    """Add a row, or give its faults by column."""
+def _append(data: LabelledTexts, row: Row, columns: TextColumns) -> list[tuple[str, str]]:
+    """Add the text of a row, or give its faults by column."""
     text, text_wrong = join_text(row, columns.text)
     pair, pair_wrong = join_text(row, columns.pair) if columns.pair else ("", None)
-    label, label_wrong = _label(row.values.get(label_column))
-    if text is not None and pair is not None and label is not None:
+    if text is not None and pair is not None:
         data.texts.append(text)
-        data.labels.append(label)
         data.rows.append(row.number)
         if data.pairs is not None:
             data.pairs.append(pair)
-    named = (("+".join(columns.text), text_wrong), ("+".join(columns.pair), pair_wrong), (label_column, label_wrong))
+    named = (("+".join(columns.text), text_wrong), ("+".join(columns.pair), pair_wrong))
     return [(column, wrong) for column, wrong in named if wrong]
 
 
-def _label(value: object) -> tuple[str | None, str | None]:
-    if value is None:
-        return None, "is missing"
-    if isinstance(value, bool | list | tuple | dict):
-        return None, f"is {type(value).__name__}: one label a row is read, several are not supported yet"
-    if not isinstance(value, int | str):
-        return None, f"is {type(value).__name__}, a string or a whole number was expected"
-    label = str(value).strip()
-    if len(label) > MAX_LABEL:
-        return None, f"has {len(label):,} characters, at most {MAX_LABEL} are a label: is this a column of texts?"
-    fault = text_fault(label)
-    return (None, fault) if fault else (label, None)
+def _labels(
+    cells: dict[str, list[object]], *, multi_label: bool | None
+) -> tuple[list[Label], dict[str, list[tuple[int, str]]]]:
+    if len(cells) > 1:
+        return parse_indicators(cells)
+    ((column, only),) = cells.items()
+    labels, faults = parse_labels(only, multi_label=multi_label)
+    return labels, {column: faults} if faults else {}
 
 
 def _faults_text(path: Path, column: str, rows: list[tuple[int, str]]) -> str:

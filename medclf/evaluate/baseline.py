@@ -1,16 +1,23 @@
-"""The baseline of every run: TF-IDF and logistic regression, so that a user sees what BERT bought."""
+"""The baseline of every run: TF-IDF and logistic regression, so that a user sees what BERT bought.
 
+With several labels a text it is one logistic regression a label, with thresholds fitted as the model's are.
+"""
+
+import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from medclf.data.tables import LabelledTexts
 from medclf.errors import DataError
+from medclf.evaluate.calibration import fit_thresholds
 from medclf.evaluate.metrics import scores
-from medclf.labels import Labels
+from medclf.labels import Floats, Labels, Targets
 
 # Name -> class_weight. Balanced weights trade accuracy for rare classes, and so for macro-F1: without that one beside
 # it, a model would look better than it is.
@@ -37,17 +44,28 @@ class Baseline:
             DataError: No text holds a word of two letters.
         """
         self._labels = labels
-        targets = labels.ids_of(train.labels)
+        targets = labels.targets(train.labels)
         solver = LogisticRegression(C=C, class_weight=class_weight, max_iter=1_000, random_state=seed)
+        model = OneVsRestClassifier(solver) if labels.multi_label else solver
         try:
-            self._pipeline = _pipeline(solver, min_df=2).fit(_texts(train), targets)
+            self._pipeline = _fit(_pipeline(model, min_df=2), train, targets)
         except ValueError:  # no word occurs twice: a tiny table
             try:
-                self._pipeline = _pipeline(solver, min_df=1).fit(_texts(train), targets)
+                self._pipeline = _fit(_pipeline(model, min_df=1), train, targets)
             except ValueError as error:
                 raise DataError(
                     f"{train.file}: no training text holds a word of two letters or more. Is this the text column?"
                 ) from error
+
+    def fit_thresholds(self, validation: LabelledTexts) -> None:
+        """Fit the probability from which each label is given; with one label a text there is none.
+
+        Args:
+            validation: The same rows that the model's are fitted on.
+        """
+        if self._labels.multi_label:
+            found = fit_thresholds(self._probabilities(validation), self._labels.targets(validation.labels))
+            self._labels = replace(self._labels, thresholds=found)
 
     def score(self, data: LabelledTexts) -> dict[str, Any]:
         """Score the baseline on a part.
@@ -58,15 +76,25 @@ class Baseline:
         Returns:
             As `medclf.evaluate.metrics.scores`.
         """
-        predicted = np.asarray(self._pipeline.predict(_texts(data)), dtype=np.int64)
-        return scores(self._labels.ids_of(data.labels), predicted, self._labels.names)
+        predicted = self._labels.predicted(self._probabilities(data))
+        return scores(self._labels.targets(data.labels), predicted, self._labels.names)
+
+    def _probabilities(self, data: LabelledTexts) -> Floats:
+        found = self._pipeline.predict_proba(_texts(data))
+        return np.asarray(found[:, -len(self._labels) :], dtype=np.float32)  # "no" stands before an only label
 
 
-def _pipeline(solver: LogisticRegression, *, min_df: int) -> Pipeline:
+def _fit(pipeline: Pipeline, train: LabelledTexts, targets: Targets) -> Pipeline:
+    with warnings.catch_warnings():  # a label that all texts have, which is then always given
+        warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
+        return pipeline.fit(_texts(train), targets)
+
+
+def _pipeline(model: LogisticRegression | OneVsRestClassifier, *, min_df: int) -> Pipeline:
     vectorizer = TfidfVectorizer(
         ngram_range=(1, 2), sublinear_tf=True, min_df=min_df, max_features=MAX_FEATURES, token_pattern=WORD
     )
-    return make_pipeline(vectorizer, solver)
+    return make_pipeline(vectorizer, model)
 
 
 def _texts(data: LabelledTexts) -> list[str]:

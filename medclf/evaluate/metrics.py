@@ -1,45 +1,84 @@
-"""Scores of predicted classes; macro-F1 is over the classes that occur in the truth."""
+"""Scores of predicted labels: one label a text (int64 [n]), or any number of them (bool [n, labels]).
+
+Macro-F1 is over the labels that occur in the truth.
+"""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from medclf.labels import Targets
+
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
+# score over all -> how it is shown, in the order of tables; the first two exclude each other
+SHOWN = {
+    "accuracy": "accuracy",
+    "exact_match": "exact match",
+    "micro_f1": "micro-F1",
+    "macro_f1": "macro-F1",
+    "samples_f1": "samples F1",
+}
 
-def macro_f1(labels: Ints, predicted: Ints) -> float:
-    """Give the mean F1 of the classes present in `labels`, each counting the same.
+
+def macro_f1(targets: Targets, predicted: Targets) -> float:
+    """Give the mean F1 of the labels present in `targets`, each counting the same.
 
     Args:
-        labels: int [n], n at least 1.
-        predicted: int [n].
+        targets: int64 [n] or bool [n, labels], n at least 1.
+        predicted: The same shape.
 
     Returns:
-        0 to 1.
+        0 to 1; 0 where no label is present.
     """
-    _, _, f1, support = _per_class(labels, predicted, int(max(labels.max(), predicted.max())) + 1)
-    return float(f1[support > 0].mean())
+    n_labels = targets.shape[1] if targets.ndim == 2 else int(max(targets.max(), predicted.max())) + 1
+    hits, support, given = _counts(targets, predicted, n_labels)
+    return _macro(_f1(hits, support, given), support)
 
 
-def scores(labels: Ints, predicted: Ints, names: Sequence[str]) -> dict[str, Any]:
-    """Score predictions, over all and class by class.
+def same(first: Targets, second: Targets) -> Bools:
+    """Say which texts have the same label, or the same whole set of labels.
 
     Args:
-        labels: int [n], n at least 1, positions in `names`.
-        predicted: int [n], positions in `names`.
+        first: int64 [n] or bool [n, labels].
+        second: The same shape.
+
+    Returns:
+        bool [n].
+    """
+    equal: Bools = np.equal(first, second)
+    return equal if equal.ndim == 1 else cast(Bools, equal.all(axis=1))
+
+
+def scores(targets: Targets, predicted: Targets, names: Sequence[str]) -> dict[str, Any]:
+    """Score predictions, over all and label by label.
+
+    Args:
+        targets: int64 [n], positions in `names`, or bool [n, labels]; n at least 1.
+        predicted: The same shape.
         names: Label names in logit order.
 
     Returns:
-        `accuracy`, `macro_f1`, `n`, and `per_class`: name -> `precision`, `recall`, `f1`, `support`.
+        `accuracy` and `macro_f1`; with several labels a text instead of accuracy `exact_match` (the whole set is
+        right), `micro_f1`, and `samples_f1` (mean F1 of the texts; 1 for no label where there is none). Always `n`,
+        and `per_class`: name -> `precision`, `recall`, `f1`, `support`.
     """
-    precision, recall, f1, support = _per_class(labels, predicted, len(names))
+    hits, support, given = _counts(targets, predicted, len(names))
+    # 0 where a label never occurs or is never predicted, as scikit-learn's zero_division=0
+    precision, recall = hits / np.maximum(given, 1), hits / np.maximum(support, 1)
+    f1 = _f1(hits, support, given)
+    right = float(same(targets, predicted).mean())
+    several = targets.ndim == 2
     return {
-        "accuracy": float(np.mean(labels == predicted)),
-        "macro_f1": float(f1[support > 0].mean()),
-        "n": len(labels),
+        **({"exact_match": right} if several else {"accuracy": right}),
+        **({"micro_f1": float(_f1(hits.sum(), support.sum(), given.sum()))} if several else {}),
+        "macro_f1": _macro(f1, support),
+        **({"samples_f1": _samples_f1(targets, predicted)} if several else {}),
+        "n": len(targets),
         "per_class": {
             name: {
                 "precision": float(precision[i]),
@@ -52,12 +91,23 @@ def scores(labels: Ints, predicted: Ints, names: Sequence[str]) -> dict[str, Any
     }
 
 
-def _per_class(labels: Ints, predicted: Ints, n: int) -> tuple[Floats, Floats, Floats, Ints]:
-    hits = np.bincount(labels[labels == predicted], minlength=n)
-    support = np.bincount(labels, minlength=n)
-    given = np.bincount(predicted, minlength=n)
-    # 0 where a class never occurs or is never predicted, as scikit-learn's zero_division=0
-    precision = hits / np.maximum(given, 1)
-    recall = hits / np.maximum(support, 1)
-    f1 = 2 * hits / np.maximum(support + given, 1)
-    return precision, recall, f1, support
+def _counts(targets: Targets, predicted: Targets, n: int) -> tuple[Ints, Ints, Ints]:
+    """Right answers, texts and answers of each label."""
+    if targets.ndim == 2:
+        return (targets & predicted).sum(axis=0), targets.sum(axis=0), predicted.sum(axis=0)
+    hits = np.bincount(targets[targets == predicted], minlength=n)
+    return hits, np.bincount(targets, minlength=n), np.bincount(predicted, minlength=n)
+
+
+def _f1(hits: Ints, support: Ints, given: Ints) -> Floats:
+    f1: Floats = 2 * hits / np.maximum(support + given, 1)
+    return f1
+
+
+def _macro(f1: Floats, support: Ints) -> float:
+    return float(f1[support > 0].mean()) if support.any() else 0.0
+
+
+def _samples_f1(targets: Targets, predicted: Targets) -> float:
+    hits, support, given = (targets & predicted).sum(axis=1), targets.sum(axis=1), predicted.sum(axis=1)
+    return float(np.where(support + given == 0, 1.0, _f1(hits, support, given)).mean())

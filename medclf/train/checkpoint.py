@@ -40,7 +40,7 @@ class TrainingRecord:
 
     Attributes:
         columns: Columns that make a text.
-        label_column: Column of the label.
+        label_column: Column of the labels; several are columns of 0 and 1, each named as its label.
         max_length: Most tokens of a text, special tokens included.
         splits: `train`, `validation` and `test` -> which rows they were.
         base_model: The name or folder that training began from.
@@ -49,10 +49,12 @@ class TrainingRecord:
         metrics: Scores of the model and the baseline on the validation and test parts.
         encoding: Character encoding of the tables.
         versions: Versions of the software that trained it.
+        temperature: Divisor of the logits, fitted on the validation part; the weights are saved without it, thresholds
+            are of probabilities with it.
     """
 
     columns: TextColumns
-    label_column: str
+    label_column: tuple[str, ...]
     max_length: int
     splits: dict[str, SplitRecord] = field(default_factory=dict)
     base_model: str = ""
@@ -61,6 +63,11 @@ class TrainingRecord:
     metrics: dict[str, Any] = field(default_factory=dict)
     encoding: str = "utf-8"
     versions: dict[str, str] = field(default_factory=dict)
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"temperature is {self.temperature}, a number over 0 was expected")
 
     def to_json(self) -> str:
         """Give the text of `training.json`."""
@@ -83,7 +90,9 @@ class TrainingRecord:
             data = json.loads(text)
             columns = TextColumns(tuple(data["columns"]["text"]), tuple(data["columns"]["pair"]))
             splits = {name: _split(split) for name, split in data["splits"].items()}
-            return cls(**{**data, "columns": columns, "splits": splits})
+            labels = data["label_column"]  # a string in checkpoints of version 0.1
+            label_column = (labels,) if isinstance(labels, str) else tuple(labels)
+            return cls(**{**data, "columns": columns, "splits": splits, "label_column": label_column})
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"a field is missing or wrong ({type(error).__name__})") from error
 

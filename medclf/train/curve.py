@@ -6,6 +6,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from medclf.evaluate.metrics import SHOWN
+
 
 def learning_curve(history: Sequence[Mapping[str, float]]) -> dict[str, list[dict[str, float]]]:
     """Take the curve out of Trainer's log.
@@ -14,12 +16,15 @@ def learning_curve(history: Sequence[Mapping[str, float]]) -> dict[str, list[dic
         history: The log of the whole run.
 
     Returns:
-        `train` with `step` and `loss`, `validation` with `step`, `loss`, `accuracy` and `macro_f1`.
+        `train` with `step` and `loss`, `validation` with `step`, `loss` and the scores of `SHOWN` that the task has.
     """
     return {
         "train": [{"step": entry["step"], "loss": entry["loss"]} for entry in history if "loss" in entry],
         "validation": [
-            {"step": entry["step"], **{name: entry[f"eval_{name}"] for name in ("loss", "accuracy", "macro_f1")}}
+            {
+                "step": entry["step"],
+                **{name: entry[f"eval_{name}"] for name in ("loss", *SHOWN) if f"eval_{name}" in entry},
+            }
             for entry in history
             if "eval_macro_f1" in entry
         ],

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
+from medclf.labels import Targets
 from medclf.tokenizer import Encoded, TextEncoder
 
 MEGABATCH = 50  # batches that are sorted by length together: little padding, and still a random order
@@ -16,41 +17,41 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Example:
-    """One text as token ids and its label.
+    """One text as token ids and its target.
 
     Attributes:
         encoded: The token ids.
-        label: Position of its label in logit order.
+        target: Position of its label in logit order, or bool [labels] where it may have several.
     """
 
     encoded: Encoded
-    label: int
+    target: np.int64 | npt.NDArray[np.bool_]
 
 
 class EncodedTexts(Dataset[Example]):
     """A part of the data, encoded."""
 
-    def __init__(self, encoded: Sequence[Encoded], labels: Ints) -> None:
+    def __init__(self, encoded: Sequence[Encoded], targets: Targets) -> None:
         """Keep the texts in the order given.
 
         Args:
             encoded: One entry a text.
-            labels: int64 [texts].
+            targets: int64 [texts], or bool [texts, labels].
         """
         self._encoded = encoded
-        self._labels = labels
+        self._targets = targets
         self.lengths = np.array([len(one) for one in encoded], dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self._encoded)
 
     def __getitem__(self, index: int) -> Example:
-        return Example(self._encoded[index], int(self._labels[index]))
+        return Example(self._encoded[index], self._targets[index])
 
     def by_length(self) -> "EncodedTexts":
         """Give the same texts sorted by length, so that consecutive ones make batches with little padding."""
         order = np.argsort(-self.lengths, kind="stable")
-        return EncodedTexts([self._encoded[i] for i in order], self._labels[order])
+        return EncodedTexts([self._encoded[i] for i in order], self._targets[order])
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,13 @@ class Collate:
             examples: At least one.
 
         Returns:
-            int64 tensors: `input_ids`, `attention_mask`, `token_type_ids` [batch, sequence], and `labels` [batch].
+            int64 tensors: `input_ids`, `attention_mask`, `token_type_ids` [batch, sequence], and `labels` [batch], or
+            float32 [batch, labels] where a text may have several.
         """
         feed = self.encoder.pad([example.encoded for example in examples]).feed()
         tensors = {name: torch.from_numpy(array) for name, array in feed.items()}
-        return {**tensors, "labels": torch.tensor([example.label for example in examples])}
+        targets = torch.from_numpy(np.stack([example.target for example in examples]))
+        return {**tensors, "labels": targets.float() if targets.ndim == 2 else targets}
 
 
 def length_grouped(lengths: Ints, batch_size: int, *, seed: int, epoch: int) -> list[Ints]:

@@ -20,7 +20,9 @@ class TrainOptions:
         data: Table of labelled texts.
         text_column: Columns that make the text, joined with a space in this order.
         text_pair_column: Columns of the second text, empty for single texts.
-        label_column: Column of the label.
+        label_column: Column of the labels; several are columns of 0 and 1, each named as its label.
+        multi_label: Split the strings of the label column at `;`, as a text may have any number of labels; lists, and
+            columns of 0 and 1, need no such word.
         eval_data: Table of the validation part; None takes a tenth of `data`.
         test_data: Table of the test part; None takes `test_size` of `data`.
         test_size: Share of the rows of `data` that is kept for the test, 0 to 0.8.
@@ -46,7 +48,8 @@ class TrainOptions:
     data: Path
     text_column: tuple[str, ...] = ("text",)
     text_pair_column: tuple[str, ...] = ()
-    label_column: str = "label"
+    label_column: tuple[str, ...] = ("label",)
+    multi_label: bool = False
     eval_data: Path | None = None
     test_data: Path | None = None
     test_size: float = 0.2
@@ -84,13 +87,14 @@ class TrainOptions:
             ("device", self.device in get_args(Device), "one of " + ", ".join(get_args(Device))),
             ("stop_after", self.stop_after is None or self.stop_after >= 1, "1 or more"),
             ("text_column", bool(self.text_column), "one column or more"),
+            ("label_column", bool(self.label_column), "one column or more"),
             ("model", bool(self.model.strip()), f"a hub id, a folder or {SCRATCH!r}"),
             ("encoding", _is_encoding(self.encoding), "an encoding of text, such as utf-8, latin-1, cp1252"),
         )
         faults = [
             f"{name} is {getattr(self, name)!r}, expected {expected}" for name, good, expected in ranges if not good
         ]
-        named = [*self.text_column, *self.text_pair_column, self.label_column]
+        named = [*self.text_column, *self.text_pair_column, *self.label_column]
         repeated = sorted({name for name in named if named.count(name) > 1})
         if repeated:
             faults.append(f"column(s) {', '.join(map(repr, repeated))} named twice: text, pair and label must differ")

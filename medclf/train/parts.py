@@ -8,7 +8,7 @@ from medclf.data.readers import rows_text
 from medclf.data.splits import split, text_keys
 from medclf.data.tables import LabelledTexts, read_labelled
 from medclf.errors import DataError
-from medclf.labels import Labels
+from medclf.labels import SEPARATOR, Labels, names_of
 from medclf.train.options import VALIDATION_SIZE, TrainOptions
 
 log = logging.getLogger(__name__)
@@ -40,15 +40,16 @@ def read_parts(options: TrainOptions) -> Parts:
         DataError: A table cannot be used.
     """
 
-    def read(path: Path) -> LabelledTexts:
+    def read(path: Path, *, multi_label: bool | None) -> LabelledTexts:
         return read_labelled(
-            path, columns=options.columns, label_column=options.label_column, encoding=options.encoding
-        )
+            path, columns=options.columns, label_column=options.label_column,
+            multi_label=multi_label, encoding=options.encoding,
+        )  # fmt: skip
 
-    data = read(options.data)
+    data = read(options.data, multi_label=options.multi_label or None)
     given = {
-        "validation": None if options.eval_data is None else read(options.eval_data),
-        "test": None if options.test_data is None else read(options.test_data),
+        name: None if path is None else read(path, multi_label=data.multi_label)
+        for name, path in (("validation", options.eval_data), ("test", options.test_data))
     }
     divided = split(
         data,
@@ -57,6 +58,7 @@ def read_parts(options: TrainOptions) -> Parts:
         seed=options.seed,
     )
     train_part = data.select(divided.train)
+    _check_columns(train_part, options)
     for part in filter(None, given.values()):
         n_seen = len(set(text_keys(train_part)) & set(text_keys(part)))
         if n_seen:
@@ -68,8 +70,20 @@ def read_parts(options: TrainOptions) -> Parts:
     )
 
 
+def _check_columns(train_part: LabelledTexts, options: TrainOptions) -> None:
+    """Refuse a column of 0 and 1 that has no 1 to learn from: the model would not know its label."""
+    if len(options.label_column) > 1:
+        found = {name for label in train_part.labels for name in names_of(label)}
+        empty = [column for column in options.label_column if column not in found]
+        if empty:
+            raise DataError(
+                f"{train_part.file}: no training row has a 1 in {', '.join(map(repr, empty))}. "
+                "Add such rows, or do not name this --label-column."
+            )
+
+
 def fix_labels(parts: Parts) -> Labels:
-    """Fix the label contract: the names in the training part, sorted.
+    """Fix the label contract: the names in the training part, sorted, and the task.
 
     Args:
         parts: Of the run.
@@ -80,13 +94,31 @@ def fix_labels(parts: Parts) -> Labels:
     Raises:
         DataError: Another part has a label that the training part has not.
     """
-    labels = Labels(tuple(sorted(set(parts.train.labels))))
+    several = parts.train.multi_label
+    names = sorted({name for label in parts.train.labels for name in names_of(label)})
+    labels = Labels(tuple(names), "multi_label_classification" if several else "single_label_classification")
+    n_joined = sum(SEPARATOR in name for name in names)
+    if n_joined and not several:
+        log.warning(
+            "%s: %d of %d labels hold %r and are taken as they are. If it stands between several labels of a text, "
+            "pass --multi-label", parts.train.file, n_joined, len(names), SEPARATOR,
+        )  # fmt: skip
     for part in (parts.validation, parts.test):
-        unseen = [(row, label) for row, label in zip(part.rows, part.labels, strict=True) if label not in labels.names]
-        if unseen:
-            names = ", ".join(sorted({repr(label) for _, label in unseen}))
-            raise DataError(
-                f"{part.file}: {rows_text([row for row, _ in unseen])} with a label that training never saw: {names}. "
-                "Correct the label, remove these rows, or add such rows to the training table."
-            )
+        _check_seen(part, labels)
     return labels
+
+
+def _check_seen(part: LabelledTexts, labels: Labels) -> None:
+    unseen = [
+        (row, name)
+        for row, label in zip(part.rows, part.labels, strict=True)
+        for name in names_of(label)
+        if name not in labels.names
+    ]
+    if unseen:
+        names = ", ".join(sorted({repr(name) for _, name in unseen}))
+        rows = sorted({row for row, _ in unseen})
+        raise DataError(
+            f"{part.file}: {rows_text(rows)} with a label that training never saw: {names}. "
+            "Correct the label, remove these rows, or add such rows to the training table."
+        )

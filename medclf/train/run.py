@@ -22,9 +22,7 @@ from rich.console import Console
 import medclf
 from medclf.atomic import atomic_folder
 from medclf.data.tables import LabelledTexts
-from medclf.errors import TrainingError
 from medclf.evaluate.baseline import BASELINES, Baseline
-from medclf.evaluate.metrics import scores
 from medclf.labels import Labels
 from medclf.tokenizer import Encoded
 from medclf.train.checkpoint import TRAINING, SplitRecord, TrainingRecord
@@ -34,6 +32,7 @@ from medclf.train.fine_tune import Job, Stopped, fine_tune, input_hashes
 from medclf.train.model import learning_rate_for, load_start, save_tokenizer
 from medclf.train.options import TrainOptions
 from medclf.train.parts import Parts, fix_labels, read_parts
+from medclf.train.scoring import Outcome, judge, outputs_of
 from medclf.train.trainer import ClassifierTrainer, training_arguments
 from medclf.train.work import check_run, disk_faults, work_folder
 
@@ -71,14 +70,16 @@ def train(options: TrainOptions, *, console: Console | None = None) -> Path:
     baselines = _baseline_scores(parts, labels, options) if main else {}
     encoded = {name: start.encoder.encode(part.texts, part.pairs) for name, part in parts.named().items()}
     _log_lengths(encoded["train"], options.max_length)
-    datasets = {name: EncodedTexts(encoded[name], labels.ids_of(part.labels)) for name, part in parts.named().items()}
+    datasets = {name: EncodedTexts(encoded[name], labels.targets(part.labels)) for name, part in parts.named().items()}
     job = Job(options, arguments, start, datasets, input_hashes(parts, start))
     trainer, seconds = fine_tune(job, console=console)
-    model = {name: _model_scores(trainer, datasets[name], labels) for name in SCORED}
+    outputs = {name: outputs_of(trainer, datasets[name]) for name in SCORED}
     if main:
-        metrics = {name: {"model": model[name], **baselines[name]} for name in SCORED}
+        outcome = judge(outputs, labels)
+        metrics: dict[str, Any] = {name: {"model": outcome.scores[name], **baselines[name]} for name in SCORED}
+        metrics["calibration"] = outcome.calibration
         run = {"seconds": round(seconds, 1), "steps": trainer.state.global_step, "best_step": _best_step(trainer)}
-        _write(job, parts, trainer, _Results(metrics, run, _quantiles(encoded["train"])))
+        _write(job, parts, trainer, _Results(outcome, metrics, run, _quantiles(encoded["train"])))
     return options.output
 
 
@@ -93,19 +94,11 @@ def _baseline_scores(parts: Parts, labels: Labels, options: TrainOptions) -> dic
     found: dict[str, dict[str, Any]] = {part: {} for part in SCORED}
     for name, class_weight in BASELINES.items():
         baseline = Baseline(parts.train, labels, seed=options.seed, class_weight=class_weight)
+        baseline.fit_thresholds(parts.validation)
         for part in SCORED:
             found[part][name] = baseline.score(parts.named()[part])
         log.info("TF-IDF %s: validation macro-F1 %.3f", name, found["validation"][name]["macro_f1"])
     return found
-
-
-def _model_scores(trainer: ClassifierTrainer, dataset: EncodedTexts, labels: Labels) -> dict[str, Any]:
-    result = trainer.predict(dataset.by_length())
-    if not np.isfinite(result.predictions).all():
-        raise TrainingError(
-            "the trained model gives logits that are not finite: it has diverged. Lower --learning-rate."
-        )
-    return scores(result.label_ids, result.predictions.argmax(axis=-1), labels.names)
 
 
 def _best_step(trainer: ClassifierTrainer) -> int:
@@ -114,6 +107,7 @@ def _best_step(trainer: ClassifierTrainer) -> int:
 
 @dataclass(frozen=True)
 class _Results:
+    outcome: Outcome
     metrics: dict[str, Any]
     run: dict[str, float]
     token_lengths: dict[str, float]
@@ -134,7 +128,9 @@ def _write(job: Job, parts: Parts, trainer: ClassifierTrainer, results: _Results
         metrics=results.metrics,
         encoding=options.encoding,
         versions=_versions(),
+        temperature=results.outcome.temperature,
     )
+    trainer.model.config.update(results.outcome.labels.config())  # now with thresholds
     with disk_faults(options.output), atomic_folder(options.output, overwrite=options.overwrite) as folder:
         trainer.model.save_pretrained(folder)
         save_tokenizer(folder, job.start.tokenizer_json, max_length=options.max_length)

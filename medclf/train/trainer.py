@@ -11,12 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from medclf.errors import OptionError, TrainingError
-from medclf.evaluate.metrics import macro_f1
+from medclf.evaluate.calibration import fit_thresholds
+from medclf.evaluate.metrics import SHOWN, scores
+from medclf.labels import sigmoid
 from medclf.train.dataset import Collate, EncodedTexts, LengthGroupedBatches
 from medclf.train.options import TrainOptions
 
@@ -142,30 +145,38 @@ def cross_entropy(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = 
 
     Args:
         outputs: Of the model; `logits` float32 [batch, labels].
-        labels: int64 [batch].
-        num_items_in_batch: Texts of the whole step; None for those of this batch.
+        labels: int64 [batch]; or float32 [batch, labels], for the mean binary loss over every label of every text.
+        num_items_in_batch: Entries of `labels` in the whole step; None for those of this batch.
 
     Returns:
         A scalar.
     """
-    total = torch.nn.functional.cross_entropy(outputs["logits"].float(), labels, reduction="sum")
-    return total / (len(labels) if num_items_in_batch is None else num_items_in_batch)
+    functional = torch.nn.functional
+    loss = functional.binary_cross_entropy_with_logits if labels.ndim == 2 else functional.cross_entropy
+    total = loss(outputs["logits"].float(), labels, reduction="sum")
+    return total / (labels.numel() if num_items_in_batch is None else num_items_in_batch)
 
 
 def compute_metrics(prediction: Any) -> dict[str, float]:
     """Score an evaluation.
 
     Args:
-        prediction: Trainer's, with `predictions` float32 [texts, labels] and `label_ids` int64 [texts].
+        prediction: Trainer's, with `predictions` float32 [texts, labels], and `label_ids` int64 [texts] or float32
+            [texts, labels].
 
     Returns:
-        `accuracy` and `macro_f1`.
+        The scores of `medclf.evaluate.metrics.SHOWN` that the task has. With several labels a text, thresholds are
+        fitted first, as they will be in the end: at 0.5, a model that has just begun gives no label at all, and would
+        seem not to learn.
     """
-    predicted = prediction.predictions.argmax(axis=-1)
-    return {
-        "accuracy": float((predicted == prediction.label_ids).mean()),
-        "macro_f1": macro_f1(prediction.label_ids, predicted),
-    }
+    logits, targets = prediction.predictions, prediction.label_ids
+    if targets.ndim == 2:
+        targets, probabilities = targets.astype(bool), sigmoid(logits)
+        predicted = probabilities >= np.array(fit_thresholds(probabilities, targets), dtype=np.float32)
+    else:
+        predicted = logits.argmax(axis=-1)
+    found = scores(targets, predicted, [str(i) for i in range(logits.shape[1])])
+    return {name: found[name] for name in SHOWN if name in found}
 
 
 class SetEpoch(TrainerCallback):  # type: ignore[misc]

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from conftest import multi_label_rows, write_csv
 
 from medclf.cli.train import command, main
 from medclf.train.options import TrainOptions
@@ -58,6 +59,21 @@ def test_run_prints_both_scores_and_json(
     assert document == json.loads((tmp_path / "checkpoint" / "metrics.json").read_bytes())
     for word in ("validation", "test", "TF-IDF", "BERT", f"{document['test']['baseline']['accuracy']:.3f}", "wrote"):
         assert word in done.err
+
+
+def test_several_labels_a_text(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    data = tmp_path / "notes.csv"
+    rows = multi_label_rows(60)
+    write_csv(data, [{"text": str(row["text"]), "topics": "; ".join(row["label"])} for row in rows])  # type: ignore[arg-type]
+    words = ("--data", str(data), "--label-column", "topics", "--multi-label", "--epochs", "1", "--json")
+    done = call(monkeypatch, capsys, *arguments, *words)
+    assert done.code == 0
+    document = json.loads(done.out)
+    for name in ("exact_match", "micro_f1", "macro_f1", "samples_f1"):
+        assert f"{document['test']['model'][name]:.3f}" in done.err
+    assert f"temperature {document['calibration']['temperature']:.2f}: calibration error on the test part" in done.err
 
 
 def test_stop_and_resume(

@@ -2,21 +2,23 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from medclf.data.splits import Split, split, text_keys
 from medclf.data.tables import LabelledTexts
 from medclf.errors import DataError
+from medclf.labels import Label
 
 
-def data(labels: list[str], texts: list[str] | None = None) -> LabelledTexts:
+def data(labels: Sequence[Label], texts: list[str] | None = None) -> LabelledTexts:
     texts = texts or [f"text {i}" for i in range(len(labels))]
-    return LabelledTexts(Path("notes.csv"), "", texts, None, labels, list(range(1, len(labels) + 1)))
+    return LabelledTexts(Path("notes.csv"), "", texts, None, list(labels), list(range(1, len(labels) + 1)))
 
 
 def parts(table: LabelledTexts, *, seed: int = 0) -> Split:
@@ -88,3 +90,66 @@ def test_class_whose_rows_all_repeat_one_text_is_refused() -> None:
 def test_no_split_needs_no_second_row() -> None:
     made = split(data(["a", "b"]), validation_size=0, test_size=0, seed=0)
     assert made.train.tolist() == [0, 1]
+
+
+# Several labels a text
+
+
+def shares(table: LabelledTexts, made: Split) -> dict[str, list[float]]:
+    """Label -> its share of the rows in training, validation and test; "" for no label."""
+    counts = [
+        Counter(name for label in table.select(part).labels for name in label or ("",))
+        for part in (made.train, made.validation, made.test)
+    ]
+    return {name: [count[name] / sum(c[name] for c in counts) for count in counts] for name in sum(counts, Counter())}
+
+
+def test_every_label_and_no_label_at_all_keep_their_shares() -> None:
+    chance = np.random.default_rng(0)
+    often = (0.5, 0.3, 0.1, 0.05)
+    table = data([tuple(n for n, p in zip("abcd", often, strict=True) if chance.random() < p) for _ in range(2_000)])
+    made = parts(table)
+    assert [len(part) for part in (made.train, made.validation, made.test)] == pytest.approx([1400, 200, 400], abs=40)
+    for name, found in shares(table, made).items():
+        assert found == pytest.approx([0.7, 0.1, 0.2], abs=0.02), name
+
+
+def test_sets_are_split_the_same_with_the_same_seed() -> None:
+    table = data([("a",), ("b",), ("a", "b"), ()] * 30)
+    assert np.array_equal(parts(table, seed=1).test, parts(table, seed=1).test)
+    assert not np.array_equal(parts(table, seed=1).test, parts(table, seed=2).test)
+
+
+SETS = st.lists(
+    st.frozensets(st.sampled_from("abcdef")).map(lambda names: tuple(sorted(names))), min_size=8, max_size=60
+)
+
+
+@settings(deadline=None, max_examples=80)
+@given(labels=SETS, seed=st.integers(0, 99), repeats=st.integers(1, 3))
+def test_every_label_is_in_training_and_no_text_on_two_sides(labels: list[Label], seed: int, repeats: int) -> None:
+    groups = [frozenset().union(*labels[i : i + repeats]) for i in range(0, len(labels), repeats)]
+    assume(len(set(groups)) > 1)
+    table = data(labels, [f"text {i // repeats}" for i in range(len(labels))])
+    try:
+        made = parts(table, seed=seed)
+    except DataError as error:
+        if "too few for a split" in str(error) and len(set(groups)) < 10:
+            return  # a few texts, each with labels of its own
+        raise
+    assert sorted(np.concatenate([made.train, made.validation, made.test])) == list(range(len(table)))
+    everything = {name for label in labels for name in label}
+    assert {name for label in table.select(made.train).labels for name in label} == everything
+    keys = [{table.texts[i] for i in part} for part in (made.train, made.validation, made.test)]
+    assert not keys[0] & keys[1]
+    assert not keys[0] & keys[2]
+    assert not keys[1] & keys[2]
+
+
+def test_sets_that_teach_nothing_are_refused() -> None:
+    with pytest.raises(DataError, match=r"notes\.csv: none of the 20 rows has a label\..*--label-column"):
+        parts(data([()] * 20))
+    with pytest.raises(DataError, match="all 20 rows have the same labels: 'a', 'b'"):
+        parts(data([("a", "b")] * 20))
+    with pytest.raises(DataError, match="2 different texts with 2 labels are too few for a split"):
+        parts(data([("a",), ("b",)] * 5, ["one text", "another text"] * 5))

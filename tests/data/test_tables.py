@@ -21,7 +21,7 @@ def write(path: Path, content: str | bytes) -> Path:
 
 
 def read(path: Path, **options: str) -> LabelledTexts:
-    return read_labelled(path, columns=TextColumns(), label_column="label", **options)
+    return read_labelled(path, columns=TextColumns(), label_column=("label",), **options)
 
 
 def fails(path: Path, match: str, **options: str) -> None:
@@ -65,7 +65,7 @@ def test_long_cells_are_read_up_to_the_limit_of_a_text(tmp_path: Path) -> None:
 def test_columns_are_joined_and_pairs_kept_apart(tmp_path: Path) -> None:
     rows = [{"title": "t", "body": "b", "answer": "c", "label": "x"}, {"body": "b", "answer": "c", "label": "y"}]
     path = write(tmp_path / "a.jsonl", "\n".join(json.dumps(row) for row in rows))
-    data = read_labelled(path, columns=TextColumns(("title", "body"), ("answer",)), label_column="label")
+    data = read_labelled(path, columns=TextColumns(("title", "body"), ("answer",)), label_column=("label",))
     assert (data.texts, data.pairs) == (["t b", "b"], ["c", "c"])
     assert data.select([1]) == LabelledTexts(path, data.sha256, ["b"], ["c"], ["y"], [2])
 
@@ -160,7 +160,7 @@ def test_bytes_that_are_not_utf8(tmp_path: Path, name: str, content: bytes, matc
         ({"text": CANARY * 500_000, "label": "x"}, "row 1 has 5,500,000 characters"),
         ({"text": CANARY, "label": ""}, "column 'label': 1 row cannot be used: row 1 is empty"),
         ({"text": CANARY, "label": None}, "row 1 is missing"),
-        ({"text": CANARY, "label": ["x"]}, "row 1 is list: one label a row is read, several are not supported yet"),
+        ({"text": CANARY, "label": ["x", " "]}, "row 1 holds a label that is empty"),
         ({"text": CANARY, "label": True}, "row 1 is bool"),
         ({"text": CANARY, "label": 0.5}, "row 1 is float, a string or a whole number"),
         ({"text": "a", "label": CANARY * 20}, "row 1 has 220 characters, at most 200 are a label"),
@@ -193,7 +193,7 @@ def test_cell_over_the_limit_of_the_reader(tmp_path: Path, monkeypatch: pytest.M
 
 def test_label_column_that_is_a_text_column(table: Path) -> None:
     with pytest.raises(OptionError, match="'text' is named as text and as label"):
-        read_labelled(table, columns=TextColumns(), label_column="text")
+        read_labelled(table, columns=TextColumns(), label_column=("text",))
 
 
 def test_join_text_tells_what_is_wrong() -> None:

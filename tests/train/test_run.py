@@ -98,14 +98,14 @@ def test_scores_are_those_of_the_weights_that_were_saved(trained: Path, table: P
 
     checkpoint = read_checkpoint(trained)
     assert checkpoint.record is not None
-    data = read_labelled(table, columns=TextColumns(), label_column="label")
+    data = read_labelled(table, columns=TextColumns(), label_column=("label",))
     rows = checkpoint.record.splits["test"].rows or ()
     part = data.select([row - 1 for row in rows])
     encoder = TextEncoder((trained / "tokenizer.json").read_text(), max_length=checkpoint.record.max_length)
     feed = {name: torch.from_numpy(a) for name, a in encoder.pad(encoder.encode(part.texts)).feed().items()}
     with torch.no_grad():
         logits = AutoModelForSequenceClassification.from_pretrained(trained).eval()(**feed).logits.numpy()
-    expected = scores(checkpoint.labels.ids_of(part.labels), logits.argmax(axis=-1), checkpoint.labels.names)
+    expected = scores(checkpoint.labels.targets(part.labels), logits.argmax(axis=-1), checkpoint.labels.names)
     assert checkpoint.record.metrics["test"]["model"] == expected
     assert expected["macro_f1"] > 0.9  # the table can be learned; chance is 0.33
 
@@ -163,7 +163,7 @@ def test_pairs_and_tables_of_their_own(tmp_path: Path, table: Path, options: Tra
             test_data=write("c.jsonl", rows[120:]),
             text_column=("note",),
             text_pair_column=("answer",),
-            label_column="kind",
+            label_column=("kind",),
         )
     )
     record = read_checkpoint(folder).record
