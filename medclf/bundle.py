@@ -17,7 +17,7 @@ from medclf.labels import Labels
 MANIFEST = "medclf.json"
 SCHEMA_VERSION = 1
 
-Precision = Literal["fp32", "int8"]
+Precision = Literal["fp32", "int8", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,15 @@ class FileRecord:
         """Describe the bytes of a file."""
         return cls(hashlib.sha256(data).hexdigest(), len(data))
 
+    @classmethod
+    def of_file(cls, path: Path) -> "FileRecord":
+        """Describe a file without holding it in memory."""
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+        return cls(digest.hexdigest(), path.stat().st_size)
+
 
 @dataclass(frozen=True)
 class ModelRecord:
@@ -47,12 +56,19 @@ class ModelRecord:
         opset: Version of the standard operators.
         ir_version: Version of the file format.
         gates: Name of each gate that it passed -> what was measured.
+        data_file: The file of its weights, where they are too large to be inside.
     """
 
     file: str
     opset: int
     ir_version: int
     gates: dict[str, Any]
+    data_file: str | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file of the model."""
+        return (self.file,) if self.data_file is None else (self.file, self.data_file)
 
 
 @dataclass(frozen=True)
@@ -84,6 +100,7 @@ class Manifest:
         training: Where the model came from: fingerprint of the data, base model, metrics, token lengths. No text.
         versions: Versions of the software that wrote it.
         created: Time of writing, UTC, ISO 8601.
+        refused: Precisions that were asked for with `auto` and did not pass -> why.
     """
 
     labels: Labels
@@ -97,6 +114,7 @@ class Manifest:
     training: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     created: str = ""
+    refused: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Give the text of `medclf.json`."""
@@ -116,7 +134,7 @@ class Manifest:
         """Give the model of a precision.
 
         Args:
-            precision: `fp32` or `int8`.
+            precision: `fp32`, `int8` or `fp16`.
 
         Returns:
             Its record.
@@ -176,6 +194,7 @@ def _parse(data: Mapping[str, Any], path: Path) -> Manifest:
             training=data["training"],
             versions=data["versions"],
             created=data["created"],
+            refused=data.get("refused", {}),
         )
     except KeyError as error:
         raise BundleError(
@@ -196,11 +215,12 @@ def _check(manifest: Manifest, data: Mapping[str, Any], path: Path) -> None:
         raise BundleError(f"{path}: long_text is {manifest.long_text!r}, this medclf knows 'truncate' only.")
     if not manifest.models:
         raise BundleError(f"{path}: no model is listed. The bundle is damaged: export it again.")
-    for name in (*manifest.files, *(model.file for model in manifest.models.values())):
+    named = [name for model in manifest.models.values() for name in model.files]
+    for name in (*manifest.files, *named):
         pure = PurePosixPath(name)
         if pure.is_absolute() or ".." in pure.parts or "\\" in name:
             raise BundleError(f"{path}: the path {name!r} leaves the bundle. Do not use this bundle.")
-    unlisted = [model.file for model in manifest.models.values() if model.file not in manifest.files]
+    unlisted = [name for name in named if name not in manifest.files]
     if unlisted:
         raise BundleError(
             f"{path}: no hash is listed for {', '.join(unlisted)}. The bundle is damaged: export it again."

@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,29 @@ def labelled_rows(n: int, *, seed: int = 0) -> list[dict[str, str]]:
     return rows
 
 
+def multi_label_rows(n: int, *, seed: int = 0) -> list[dict[str, object]]:
+    """Rows that can be learned, with 0 to 3 labels each: a text takes its words from the thirds of its labels."""
+    chance = random.Random(seed)
+    third = len(WORDS) // (len(LABELS) + 1)  # the words of the last part belong to no label
+    rows: list[dict[str, object]] = []
+    for i in range(n):
+        given = [label for label in range(len(LABELS)) if chance.random() < 0.4]
+        words = [
+            WORDS[part * third + chance.randrange(16)]
+            for part in (*given, len(LABELS))
+            for _ in range(chance.randint(4, 8))
+        ]
+        chance.shuffle(words)
+        rows.append({"id": str(i), "text": " ".join(words), "label": [LABELS[label] for label in given]})
+    return rows
+
+
+@pytest.fixture(scope="session")
+def multi_label_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A JSON lines file of 240 rows with lists of labels, which can be learned."""
+    return write_jsonl(tmp_path_factory.mktemp("table") / "notes.jsonl", multi_label_rows(240))
+
+
 @pytest.fixture(scope="session")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CSV file of 150 rows that can be learned."""
@@ -121,6 +145,23 @@ def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
     return path
 
 
+def write_jsonl(path: Path, rows: list[dict[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_multi_label_checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Path:
+    """The tiny classifier as one of several labels a text, with a threshold for each."""
+    from medclf.labels import Labels
+
+    folder = Path(shutil.copytree(tiny_checkpoint, tmp_path_factory.mktemp("several") / "checkpoint"))
+    config = json.loads((folder / "config.json").read_bytes())
+    config |= Labels(LABELS, "multi_label_classification", (0.5, 0.25, 0.75)).config()
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Path:
     """A bundle of the tiny classifier with fp32 and INT8; read-only: copy it before breaking it."""
@@ -130,5 +171,5 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path)
     folder = tmp_path_factory.mktemp("exported")
     rows = write_csv(folder / "held_out.csv", labelled_rows(120, seed=5))
     budget = Budget(min_agreement=90.0, max_f1_drop=10.0, min_speedup=0.0)  # a random model decides by a hair
-    export_bundle(ExportOptions(tiny_checkpoint, folder / "bundle", quantize=True, eval_data=rows, budget=budget))
+    export_bundle(ExportOptions(tiny_checkpoint, folder / "bundle", quantize="on", eval_data=rows, budget=budget))
     return folder / "bundle"

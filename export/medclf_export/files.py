@@ -21,6 +21,7 @@ def describe(
     record: TrainingRecord,
     models: Mapping[str, ModelRecord],
     golden: Mapping[str, list[list[float]]],
+    refused: Mapping[str, str],
 ) -> Manifest:
     """Make the manifest, all but the hashes of the files.
 
@@ -29,6 +30,7 @@ def describe(
         record: How it was trained.
         models: Precision -> its record.
         golden: Precision -> logits of the golden texts.
+        refused: Precision -> why it did not pass.
 
     Returns:
         The manifest; `write_bundle` adds `files`.
@@ -39,7 +41,9 @@ def describe(
         max_length=record.max_length,
         models=dict(models),
         files={},
+        temperature=record.temperature,
         golden=dict(golden),
+        refused=dict(refused),
         training=_provenance(record),
         versions={"medclf": medclf.__version__} | {name: found for name in PACKAGES if (found := _version(name))},
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -81,12 +85,17 @@ def tokenizer_files(folder: Path, tokenizer_json: str, max_length: int) -> dict[
     """
     tokenizer = json.loads(tokenizer_json)
     tokenizer |= {"truncation": None, "padding": None}  # the reader's business, by model_max_length
-    config = _read_json(folder / "tokenizer_config.json") | {"model_max_length": max_length}
+    config = _read_json(folder / "tokenizer_config.json") | {
+        "model_max_length": max_length,
+        "split_special_tokens": True,  # as our encoder does: a literal "[SEP]" in a note is text
+    }
     special = _read_json(folder / "special_tokens_map.json") or {key: config[key] for key in TOKENS if key in config}
     files = {
         "tokenizer.json": json.dumps(tokenizer, ensure_ascii=False),
         "tokenizer_config.json": json.dumps(config, indent=2, ensure_ascii=False),
         "special_tokens_map.json": json.dumps(special, indent=2, ensure_ascii=False),
+        # text-embeddings-inference takes its limit from here, or else the model's positions
+        "sentence_bert_config.json": json.dumps({"max_seq_length": max_length, "do_lower_case": False}, indent=2),
     }
     vocabulary = tokenizer["model"].get("vocab")
     if isinstance(vocabulary, dict):
@@ -99,10 +108,10 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def write_bundle(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> Manifest:
-    """Write every file and then the manifest with their hashes.
+    """Write every file but the models, which are there already, and then the manifest with the hashes of all.
 
     Args:
-        folder: An empty folder.
+        folder: The folder, which holds the models.
         manifest: The manifest without `files`.
         contents: Path in the bundle -> contents.
 
@@ -110,9 +119,8 @@ def write_bundle(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]
         The manifest as written.
     """
     for name, data in contents.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    whole = replace(manifest, files={name: FileRecord.of(data) for name, data in contents.items()})
+        (folder / name).write_bytes(data)
+    models = [name for model in manifest.models.values() for name in model.files]
+    whole = replace(manifest, files={name: FileRecord.of_file(folder / name) for name in (*models, *contents)})
     (folder / MANIFEST).write_text(whole.to_json(), encoding="utf-8")
     return whole

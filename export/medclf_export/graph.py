@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
+
+from medclf_export.model import Array, Model
+from medclf_export.signature import Signature
 
 OPSET = 20  # the first with Gelu; ONNX Runtime 1.19 opens it
 IR_VERSION = 10  # the newest that ONNX Runtime 1.19 opens
 ORT_DOMAIN = "com.microsoft"  # ONNX Runtime's own operators
-
-Array = npt.NDArray[Any]
 
 
 class Graph:
@@ -20,7 +21,7 @@ class Graph:
 
     def __init__(self) -> None:
         self._nodes: list[onnx.NodeProto] = []
-        self._constants: dict[str, onnx.TensorProto] = {}
+        self._constants: dict[str, Array] = {}
 
     def constant(self, name: str, value: npt.ArrayLike) -> str:
         """Add a constant once; a name that is there already must mean the same value.
@@ -33,7 +34,7 @@ class Graph:
             The name.
         """
         if name not in self._constants:
-            self._constants[name] = numpy_helper.from_array(np.array(value, order="C"), name)
+            self._constants[name] = np.asarray(value)
         return name
 
     def int64(self, *values: int) -> str:
@@ -60,26 +61,29 @@ class Graph:
         self._nodes.append(helper.make_node(op, inputs, [output], name=output, domain=domain, **attributes))
         return output
 
+    def copy(self, node: onnx.NodeProto) -> None:
+        """Add a node of another graph as it is; its inputs must be there by the same names."""
+        self._nodes.append(node)
+
     def has(self, output: str) -> bool:
         """Say whether a node with this output was added."""
         return any(node.name == output for node in self._nodes)
 
-    def model(self, n_labels: int, metadata: Mapping[str, str]) -> onnx.ModelProto:
-        """Close the graph with the signature that every medclf model has.
+    def model(self, signature: Signature, metadata: Mapping[str, str]) -> Model:
+        """Close the graph.
 
         Args:
-            n_labels: Columns of `logits`.
+            signature: Its inputs and its output.
             metadata: The `metadata_props`.
 
         Returns:
-            The model: `input_ids`, `attention_mask`, `token_type_ids`, int64 [batch, sequence] -> `logits`, float32
-            [batch, n_labels].
+            The model.
         """
-        names = ("input_ids", "attention_mask", "token_type_ids")
-        inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"]) for name in names]
-        logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", n_labels])
-        graph = helper.make_graph(self._nodes, "medclf", inputs, [logits], list(self._constants.values()))
+        axes = ["batch", "sequence"]
+        inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, axes) for name in signature.inputs]
+        logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", signature.n_labels])
+        graph = helper.make_graph(self._nodes, "medclf", inputs, [logits])
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(ORT_DOMAIN, 1)]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="medclf")
-        helper.set_model_props(model, dict(metadata))
-        return model
+        proto = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="medclf")
+        helper.set_model_props(proto, dict(metadata))
+        return Model(proto, self._constants)

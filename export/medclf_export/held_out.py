@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from medclf.data.tables import LabelledTexts, read_labelled
 from medclf.errors import DataError
-from medclf.labels import Labels
+from medclf.labels import Label, Labels, Targets, names_of
 from medclf.tokenizer import Encoded, TextEncoder
 from medclf.train.checkpoint import SplitRecord, TrainingRecord
 
@@ -24,16 +23,20 @@ class HeldOut:
 
     Attributes:
         encoded: Token ids of each text.
-        label_ids: int64 [rows].
+        label_ids: int64 [rows], or bool [rows, labels].
         source: The file's name, hash and rows, fit for the manifest.
     """
 
     encoded: Sequence[Encoded]
-    label_ids: npt.NDArray[np.int64]
+    label_ids: Targets
     source: str
 
     def __len__(self) -> int:
         return len(self.encoded)
+
+    def select(self, rows: Sequence[int]) -> "HeldOut":
+        """Give some of the rows, by their index, in that order."""
+        return HeldOut([self.encoded[row] for row in rows], self.label_ids[list(rows)], self.source)
 
     def first_tokens(self, n_tokens: int) -> "HeldOut":
         """Give the first rows that hold this many tokens together, at least one."""
@@ -57,7 +60,7 @@ def from_file(path: Path, record: TrainingRecord, labels: Labels, encoder: TextE
     Raises:
         DataError: The table cannot be read, or holds labels that training never saw.
     """
-    return _held_out([_read(path, record)], labels, encoder)
+    return _held_out([_read(path, record, labels)], labels, encoder)
 
 
 def from_record(record: TrainingRecord, labels: Labels, encoder: TextEncoder) -> HeldOut | None:
@@ -76,14 +79,14 @@ def from_record(record: TrainingRecord, labels: Labels, encoder: TextEncoder) ->
         split = record.splits.get(name)
         if split is None:
             continue
-        part = _read_split(split, record)
+        part = _read_split(split, record, labels)
         if part is None:
             return None
         parts.append(part)
     return _held_out(parts, labels, encoder) if parts else None
 
 
-def _read_split(split: SplitRecord, record: TrainingRecord) -> LabelledTexts | None:
+def _read_split(split: SplitRecord, record: TrainingRecord, labels: Labels) -> LabelledTexts | None:
     path = Path(split.file)
     if not path.is_file():
         log.warning("%s, which training set rows aside from, is not there any more.", path)
@@ -91,32 +94,35 @@ def _read_split(split: SplitRecord, record: TrainingRecord) -> LabelledTexts | N
     if hashlib.sha256(path.read_bytes()).hexdigest() != split.sha256:
         log.warning("%s has changed since training set rows aside from it.", path)
         return None
-    table = _read(path, record)
+    table = _read(path, record, labels)
     if split.rows is None:
         return table
     wanted = set(split.rows)
     return table.select([i for i, row in enumerate(table.rows) if row in wanted])
 
 
-def _read(path: Path, record: TrainingRecord) -> LabelledTexts:
-    return read_labelled(path, columns=record.columns, label_column=record.label_column, encoding=record.encoding)
+def _read(path: Path, record: TrainingRecord, labels: Labels) -> LabelledTexts:
+    return read_labelled(
+        path, columns=record.columns, label_column=record.label_column,
+        multi_label=labels.multi_label, encoding=record.encoding,
+    )  # fmt: skip
 
 
 def _held_out(parts: Sequence[LabelledTexts], labels: Labels, encoder: TextEncoder) -> HeldOut:
     encoded: list[Encoded] = []
-    names: list[str] = []
+    names: list[Label] = []
     for part in parts:
         _check_labels(part, labels)
         encoded += encoder.encode(part.texts, part.pairs)
         names += part.labels
     source = "; ".join(f"{part.file.name} (SHA-256 {part.sha256[:12]}), {len(part)} rows" for part in parts)
-    return HeldOut(encoded, labels.ids_of(names), source)
+    return HeldOut(encoded, labels.targets(names), source)
 
 
 def _check_labels(table: LabelledTexts, labels: Labels) -> None:
-    unknown = sorted(set(table.labels) - set(labels.names))
+    unknown = sorted({name for label in table.labels for name in names_of(label)} - set(labels.names))
     if unknown:
-        rows = [row for row, label in zip(table.rows, table.labels, strict=True) if label in unknown]
+        rows = [row for row, label in zip(table.rows, table.labels, strict=True) if {*names_of(label)} & {*unknown}]
         raise DataError(
             f"{table.file}: {len(rows)} row(s) have {len(unknown)} label(s) that training never saw: "
             f"{', '.join(unknown[:5])} (rows {', '.join(map(str, rows[:5]))}{', ...' if len(rows) > 5 else ''}). "

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medclf_export.graph import ORT_DOMAIN, Array, Graph
+from medclf_export.graph import ORT_DOMAIN, Graph
+from medclf_export.model import Array
 
 WEIGHT_LIMIT = 63  # symmetric 7 bits
 
@@ -63,6 +64,20 @@ def quantize_weight(weight: Array) -> tuple[Array, Array]:
     scale[scale == 0] = 1.0
     rounded = np.clip(np.rint(weight / scale), -WEIGHT_LIMIT, WEIGHT_LIMIT)
     return rounded.astype(np.int8), scale.astype(np.float32)
+
+
+def quantize_embeddings(table: Array) -> tuple[Array, Array]:
+    """Round embeddings to 8 bits, each row by its own largest magnitude.
+
+    Args:
+        table: float32 [entries, width].
+
+    Returns:
+        int8 [entries, width] within [-127, 127], and float32 [entries] scales.
+    """
+    scale = np.abs(table).max(axis=1) / 127
+    scale[scale == 0] = 1.0
+    return np.rint(table / scale[:, None]).astype(np.int8), scale.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -148,17 +163,30 @@ def linear(graph: Graph, rows: Rows, layer: Linear, output: str) -> str:
     bias = graph.constant(f"{output}_bias", layer.bias)
     if not rows.quantized:
         return graph.add("Gemm", [rows.value, graph.constant(f"{output}_weight", layer.weight.T), bias], output)
-    return graph.add("Add", [_int8_product(graph, rows, layer, f"{output}_product"), bias], output)
+    product = f"{output}_product"
+    scaled = int8_product(graph, rows, layer.weight.T, (f"{product}_weight", f"{product}_scale"), product)
+    return graph.add("Add", [scaled, bias], output)
 
 
-def _int8_product(graph: Graph, rows: Rows, layer: Linear, output: str) -> str:
-    """`rows @ weight.T` of quantized rows, without the bias."""
-    weight, scale = quantize_weight(layer.weight.T)
+def int8_product(graph: Graph, rows: Rows, weight: Array, names: tuple[str, str], output: str) -> str:
+    """Add `rows @ weight` of quantized rows.
+
+    Args:
+        graph: Where to add the nodes.
+        rows: Quantized, [rows, in].
+        weight: float32 [in, out].
+        names: Of the constants: the rounded weight, its scales. Products that share a weight share them.
+        output: Name of the result.
+
+    Returns:
+        Name of the result, float32 [rows, out].
+    """
+    rounded, scale = quantize_weight(weight)
     inputs = [
         rows.quantized,
-        graph.constant(f"{output}_weight", weight),
+        graph.constant(names[0], rounded),
         graph.constant("one", np.array(1.0, np.float32)),  # the rows' own scales come after the integer product
-        graph.constant(f"{output}_scale", scale),
+        graph.constant(names[1], scale),
         graph.constant(f"zero_{rows.zero}", np.array([rows.zero], np.uint8)),
         graph.constant(f"zeros_{len(scale)}", np.zeros(len(scale), np.int8)),
     ]

@@ -1,7 +1,7 @@
 """What an ONNX file of ours carries in its `metadata_props`, so that one file is enough for libmedclf.
 
-`docs/bundle.md` lists the keys. A tokenizer that is not BERT's WordPiece cannot be mirrored in C++; its model is
-exported without the tokenizer's keys.
+`docs/bundle.md` lists the keys, `native/src/metadata.cpp` reads them. A tokenizer that is not
+BERT's WordPiece cannot be mirrored in C++; its model is exported without the tokenizer's keys.
 """
 
 import json

@@ -28,8 +28,8 @@ class Packing:
         slots: int64 [batch, longest]; the packed row of each padded place.
         tokens: int64 [tokens]; the place of each packed row in the flattened padded layout.
         keys: int32 [batch, longest]; 1 where attention may look.
-        key_bias: float32 [batch, heads, 1, longest]; the same as an addend, for attention with one query a text: there,
-            ONNX Runtime before 1.21 ignores `keys` (seen with 1.19.2 and 1.20.1).
+        key_bias: float32 (float16 in fp16) [batch, heads, 1, longest]; the same as an addend, for attention with one
+            query a text: there, ONNX Runtime before 1.21 ignores `keys` (seen with 1.19.2 and 1.20.1).
     """
 
     places: str
@@ -41,12 +41,13 @@ class Packing:
     key_bias: str
 
 
-def add_packing(graph: Graph, n_heads: int) -> Packing:
+def add_packing(graph: Graph, n_heads: int, *, half: bool = False) -> Packing:
     """Add the nodes that compute the maps from `attention_mask`, once a run.
 
     Args:
         graph: Where to add them.
         n_heads: Attention heads a layer.
+        half: Whether attention runs in fp16.
 
     Returns:
         The names of the maps.
@@ -72,7 +73,8 @@ def add_packing(graph: Graph, n_heads: int) -> Packing:
     flat = graph.add("NonZero", [graph.add("Reshape", [inside, graph.int64(-1)], "inside_flat")], "tokens_2d")
     visible = graph.add("Gather", [graph.add("GatherND", [mask, places], "visible"), slots], "visible_padded")
     keys = graph.add("And", [inside, visible], "keys_bool")
-    nothing, hidden = (graph.constant(f"bias_{name}", np.float32(value)) for name, value in (("0", 0), ("low", -1e4)))
+    dtype = np.float16 if half else np.float32
+    nothing, hidden = (graph.constant(f"bias_{name}", dtype(value)) for name, value in (("0", 0), ("low", -1e4)))
     bias = graph.add("Where", [keys, nothing, hidden], "key_bias_2d")
     bias = graph.add("Unsqueeze", [bias, graph.int64(1, 2)], "key_bias_4d")
     return Packing(

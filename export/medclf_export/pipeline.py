@@ -4,34 +4,31 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import onnx
+from typing import Literal
 
 from medclf.atomic import atomic_folder, check_output
-from medclf.bundle import Manifest, ModelRecord, TextColumns
-from medclf.errors import ExportError, OptionError
+from medclf.bundle import Manifest, TextColumns
+from medclf.errors import ExportError, GateError, OptionError
 from medclf.evaluate.card import model_card
 from medclf.evaluate.report import Evaluation, report
 from medclf.golden import TEXTS
 from medclf.labels import Floats
-from medclf.runtime.cores import usable_cores
 from medclf.runtime.runner import Runner
-from medclf.runtime.session import Session
 from medclf.tokenizer import TextEncoder
 from medclf.train.checkpoint import Checkpoint, TrainingRecord, read_checkpoint
 from medclf_export import gates, held_out, quality
-from medclf_export.bert import BertConfig, BertGraph, Weights
 from medclf_export.checkpoint_model import CheckpointModel
+from medclf_export.drafts import Draft, Drafts
 from medclf_export.files import describe, tokenizer_files, write_bundle
-from medclf_export.graph import IR_VERSION, OPSET
 from medclf_export.held_out import HeldOut
 from medclf_export.metadata import metadata
 from medclf_export.quality import Budget
+from medclf_export.quantize import Quantizer
+from medclf_export.route import Backend, Route, find_route
 
 log = logging.getLogger(__name__)
 
-FILES = {"fp32": "onnx/model.onnx", "int8": "onnx/model_quantized.onnx"}
+Quantize = Literal["off", "on", "auto"]
 
 
 @dataclass(frozen=True)
@@ -39,26 +36,31 @@ class ExportOptions:
     """What to export and what it must prove.
 
     Attributes:
-        checkpoint: A folder of `medclf-train`, or a Hugging Face folder of a BERT classifier with label names.
+        checkpoint: A folder of `medclf-train`, or a Hugging Face folder of a classifier with label names.
         output: The bundle to write.
-        quantize: Whether to add an INT8 model; if it does not pass its gate, nothing is written.
+        quantize: `on` adds an INT8 model, and nothing is written if it does not pass its gates; `auto` goes on without
+            it then, and the manifest says why; `off`.
+        fp16: Whether to add an fp16 model, for CUDA.
         eval_data: Labelled rows that training never saw; None for those that training set aside.
         text_column: Text columns of `eval_data`; empty for those of the training table.
         label_column: Label column of `eval_data`; None for that of the training table.
         max_length: Most tokens of a text; None for that of training, or the most that the model takes.
         budget: Limits of INT8.
         overwrite: Whether an existing bundle is replaced.
+        backend: Who makes the graphs: `medclf`, or `optimum`, which makes fp32 alone and computes padding.
     """
 
     checkpoint: Path = Path("checkpoint")
     output: Path = Path("bundle")
-    quantize: bool = False
+    quantize: Quantize = "off"
+    fp16: bool = False
     eval_data: Path | None = None
     text_column: tuple[str, ...] = ()
     label_column: str | None = None
     max_length: int | None = None
     budget: Budget = field(default_factory=Budget)
     overwrite: bool = False
+    backend: Backend = "medclf"
 
 
 @dataclass(frozen=True)
@@ -68,37 +70,18 @@ class Source:
     Attributes:
         checkpoint: The folder with its labels.
         record: How it was trained; defaults for a checkpoint that medclf did not train.
-        config: The shape of the graph.
         model: The PyTorch model.
+        route: How its graphs are made.
         tokenizer_json: Contents of `tokenizer.json`.
         encoder: The tokenizer.
     """
 
     checkpoint: Checkpoint
     record: TrainingRecord
-    config: BertConfig
     model: CheckpointModel
+    route: Route
     tokenizer_json: str
     encoder: TextEncoder
-
-
-@dataclass(frozen=True)
-class Exported:
-    """A graph on its way through the gates.
-
-    Attributes:
-        precision: `fp32` or `int8`.
-        model: The graph.
-        data: The ONNX file.
-        session: The graph, opened.
-        gates: What was measured so far.
-    """
-
-    precision: str
-    model: onnx.ModelProto
-    data: bytes
-    session: Session
-    gates: dict[str, Any] = field(default_factory=dict)
 
 
 def export_bundle(options: ExportOptions) -> Manifest:
@@ -119,42 +102,148 @@ def export_bundle(options: ExportOptions) -> Manifest:
     check_output(options.output, overwrite=options.overwrite)
     source = _read(options)
     rows = _held_out(options, source)
-    if options.quantize:
+    if options.quantize == "on" and source.route.linears:  # without, it is refused for that reason
         rows = quality.check_rows(rows, options.budget)
-    exported = [_build(source, precision) for precision in (("fp32", "int8") if options.quantize else ("fp32",))]
-    _check_graphs(source, exported)
-    logits = {} if rows is None else {one.precision: _logits(source, one, rows) for one in exported}
-    if options.quantize and rows is not None:
-        _check_int8(source, exported, rows, logits, options.budget)
-    evaluation = None if rows is None else Evaluation(rows.source, rows.label_ids, logits)
-    return _write(options, source, exported, evaluation)
+    try:
+        with atomic_folder(options.output, overwrite=options.overwrite) as folder:
+            return Export(options, source, rows, folder).run()
+    except GateError as error:
+        raise GateError(f"{error} No bundle was written.") from error
+
+
+class Export:
+    """One export: the graphs are written first, so that PyTorch's weights are gone when sessions open."""
+
+    def __init__(self, options: ExportOptions, source: Source, rows: HeldOut | None, folder: Path) -> None:
+        """Prepare it.
+
+        Args:
+            options: What to export and what it must prove.
+            source: What was read.
+            rows: Held-out rows, if any.
+            folder: The folder that becomes the bundle.
+        """
+        labels, max_length = source.checkpoint.labels, source.record.max_length
+        props = metadata(labels, max_length=max_length, tokenizer_json=source.tokenizer_json)
+        self._options, self._source, self._rows, self._folder = options, source, rows, folder
+        self._labels = labels
+        self._drafts = Drafts(source.route, props, source.encoder, folder)
+        # ModernBERT takes 8,192 tokens: beyond the usual 512, what the bundle never runs is not proved.
+        longest = min(source.route.signature.n_positions, max(max_length, gates.MANY_TOKENS))
+        self._inputs = list(gates.batches(replace(source.route.signature, n_positions=longest)))
+        self._logits: dict[str, Floats] = {}
+        self._refused: dict[str, str] = {}
+
+    def run(self) -> Manifest:
+        """Build, prove and write everything.
+
+        Returns:
+            The manifest.
+
+        Raises:
+            ExportError: A gate did not pass.
+        """
+        temperature = self._source.record.temperature
+        references = [self._source.model.forward(batch) / temperature for _, batch in self._inputs]
+        drafts = self._build()
+        self._source.model.release()
+        for draft in drafts.values():
+            self._check(draft, references)
+        if self._rows is not None:
+            self._logits["fp32"] = drafts["fp32"].logits(self._rows.encoded)
+        if "int8" in drafts:
+            self._quantize(drafts)
+        return self._write(drafts)
+
+    def _build(self) -> dict[str, Draft]:
+        route = self._source.route
+        drafts = {"fp32": self._drafts.make("fp32")}
+        if self._options.quantize != "off":
+            if route.linears:
+                drafts["int8"] = self._drafts.make("int8", int8=frozenset(route.linears))
+            else:
+                self._refuse_int8(_no_linears(self._options.backend))
+        if self._options.fp16:
+            drafts["fp16"] = self._drafts.make("fp16")
+        return drafts
+
+    def _check(self, draft: Draft, references: Sequence[Floats] = ()) -> None:
+        """The gates that need no data; INT8 has no reference in PyTorch."""
+        precision = draft.precision
+        draft.gates["signature"] = gates.check_signature(draft.paths[0], self._source.route.signature)
+        if precision in gates.PARITY_LIMIT:
+            parity = draft.gates["parity"] = gates.check_parity(draft.session, precision, self._inputs, references)
+            log.info("%s differs from PyTorch by at most %.1e of logits", precision, parity["max_difference"])
+        draft.gates["batch_invariance"] = gates.check_invariance(draft.session, precision, self._inputs)
+
+    def _quantize(self, drafts: dict[str, Draft]) -> None:
+        """Certify INT8; where it was left open and does not pass, go on without it."""
+        try:
+            rows = quality.check_rows(self._rows, self._options.budget)
+            quantizer = Quantizer(
+                self._drafts, drafts["fp32"], rows, self._logits["fp32"], self._labels, self._options.budget
+            )
+            drafts["int8"], self._logits["int8"] = quantizer.make(drafts["int8"])
+            self._check(drafts["int8"])
+        except GateError as error:
+            self._refuse_int8(error)
+            drafts.pop("int8").discard()
+
+    def _refuse_int8(self, error: GateError) -> None:
+        if self._options.quantize != "auto":
+            raise error
+        log.warning("No INT8 model: %s", error)
+        self._refused["int8"] = str(error)
+
+    def _write(self, drafts: Mapping[str, Draft]) -> Manifest:
+        source, golden = self._source, self._source.encoder.encode(TEXTS)
+        models = {precision: draft.record(self._folder) for precision, draft in drafts.items()}
+        logits = {precision: Runner(draft.session, source.encoder).logits(golden).tolist()
+                  for precision, draft in drafts.items()}  # fmt: skip
+        manifest = describe(source.checkpoint, source.record, models, logits, self._refused)
+        rows = self._rows
+        evaluation = None if rows is None else Evaluation(rows.source, rows.label_ids, self._logits)
+        contents = {
+            **tokenizer_files(source.checkpoint.folder, source.tokenizer_json, source.record.max_length),
+            "config.json": (source.checkpoint.folder / "config.json").read_bytes(),
+            "README.md": model_card(manifest).encode(),
+            "report.html": report(manifest, evaluation).encode(),
+        }
+        return write_bundle(self._folder, manifest, contents)
+
+
+def _no_linears(backend: Backend) -> GateError:
+    instead = "" if backend == "medclf" else ", or use --backend medclf, which makes a graph that has"
+    return GateError(
+        f"INT8: the graph of backend {backend} has no linear layer that can be quantized for each token by itself. "
+        f"Export without --quantize{instead}."
+    )
 
 
 def _read(options: ExportOptions) -> Source:
     checkpoint = read_checkpoint(options.checkpoint)
-    labels, where = checkpoint.labels, str(checkpoint.folder / "config.json")
-    if labels.multi_label:
-        raise ExportError(f"{where}: problem_type is {labels.task}: multi-label models cannot be exported yet.")
-    config = BertConfig.from_config(checkpoint.config, n_labels=len(labels), where=where)
-    record = _record(options, checkpoint, config)
+    model = CheckpointModel(checkpoint)
+    temperature = 1.0 if checkpoint.record is None else checkpoint.record.temperature
+    route = find_route(checkpoint, model, temperature=temperature, backend=options.backend)
+    record = _record(options, checkpoint, route.signature.n_positions)
     tokenizer_json = (checkpoint.folder / "tokenizer.json").read_text(encoding="utf-8")
     encoder = TextEncoder(tokenizer_json, max_length=record.max_length)
-    if encoder.vocabulary_size > config.vocabulary_size:
+    if encoder.vocabulary_size > route.signature.vocabulary_size:
         raise ExportError(
             f"{checkpoint.folder}: the tokenizer has {encoder.vocabulary_size} tokens and the model only "
-            f"{config.vocabulary_size} embeddings. They do not belong together."
+            f"{route.signature.vocabulary_size} embeddings. They do not belong together."
         )
-    return Source(checkpoint, record, config, CheckpointModel(checkpoint), tokenizer_json, encoder)
+    return Source(checkpoint, record, model, route, tokenizer_json, encoder)
 
 
-def _record(options: ExportOptions, checkpoint: Checkpoint, config: BertConfig) -> TrainingRecord:
+def _record(options: ExportOptions, checkpoint: Checkpoint, n_positions: int) -> TrainingRecord:
     """The checkpoint's record, or defaults, changed by what the options say."""
-    record = checkpoint.record or TrainingRecord(TextColumns(), "label", max_length=config.n_positions)
+    record = checkpoint.record or TrainingRecord(TextColumns(), ("label",), max_length=n_positions)
     max_length = options.max_length or record.max_length
-    if not 3 <= max_length <= config.n_positions:
-        raise OptionError(f"max_length is {max_length}, expected 3 to {config.n_positions}, the model's positions.")
+    if not 3 <= max_length <= n_positions:
+        raise OptionError(f"max_length is {max_length}, expected 3 to {n_positions}, the model's positions.")
     columns = TextColumns(options.text_column, record.columns.pair) if options.text_column else record.columns
-    label_column = options.label_column or record.label_column
+    label_column = (options.label_column,) if options.label_column else record.label_column
     return replace(record, columns=columns, label_column=label_column, max_length=max_length)
 
 
@@ -163,60 +252,3 @@ def _held_out(options: ExportOptions, source: Source) -> HeldOut | None:
     if options.eval_data is not None:
         return held_out.from_file(options.eval_data, source.record, labels, encoder)
     return held_out.from_record(source.record, labels, encoder)
-
-
-def _build(source: Source, precision: str) -> Exported:
-    graph = BertGraph(source.config, Weights(source.model.state), int8=precision == "int8")
-    labels, max_length = source.checkpoint.labels, source.record.max_length
-    model = graph.build(metadata(labels, max_length=max_length, tokenizer_json=source.tokenizer_json))
-    data = model.SerializeToString()
-    log.info("Built the %s graph: %d nodes, %.1f MB", precision, len(model.graph.node), len(data) / 1e6)
-    return Exported(precision, model, data, Session(data, name=FILES[precision]))
-
-
-def _check_graphs(source: Source, exported: Sequence[Exported]) -> None:
-    """The gates that need no data; what they measure goes into each `gates`."""
-    inputs = list(gates.batches(source.config))
-    for one in exported:
-        one.gates["signature"] = gates.check_signature(one.model, source.config.n_labels)
-        if one.precision == "fp32":
-            parity = one.gates["parity"] = gates.check_parity(one.session, source.model.forward, inputs)
-            log.info("fp32 differs from PyTorch by at most %.1e of logits", parity["max_difference"])
-        one.gates["batch_invariance"] = gates.check_invariance(one.session, one.precision, inputs)
-
-
-def _check_int8(
-    source: Source, exported: Sequence[Exported], rows: HeldOut, logits: Mapping[str, Floats], budget: Budget
-) -> None:
-    fp32, int8 = exported
-    labels = source.checkpoint.labels
-    int8.gates["quality"] = quality.check_quality(rows, logits["fp32"], logits["int8"], labels, budget)
-    models = (lambda part: _logits(source, fp32, part)), (lambda part: _logits(source, int8, part))
-    int8.gates["speed"] = quality.check_speed(rows, *models, budget)
-
-
-def _logits(source: Source, exported: Exported, rows: HeldOut) -> Floats:
-    runner = Runner(exported.session, source.encoder, n_callers=usable_cores())
-    try:
-        return runner.logits(rows.encoded)
-    finally:
-        runner.close()
-
-
-def _write(
-    options: ExportOptions, source: Source, exported: Sequence[Exported], evaluation: Evaluation | None
-) -> Manifest:
-    golden = source.encoder.encode(TEXTS)
-    models = {one.precision: ModelRecord(FILES[one.precision], OPSET, IR_VERSION, one.gates) for one in exported}
-    logits = {one.precision: Runner(one.session, source.encoder).logits(golden).tolist() for one in exported}
-    manifest = describe(source.checkpoint, source.record, models, logits)
-    contents = {FILES[one.precision]: one.data for one in exported} | tokenizer_files(
-        source.checkpoint.folder, source.tokenizer_json, source.record.max_length
-    )
-    contents |= {
-        "config.json": (source.checkpoint.folder / "config.json").read_bytes(),
-        "README.md": model_card(manifest).encode(),
-        "report.html": report(manifest, evaluation).encode(),
-    }
-    with atomic_folder(options.output, overwrite=options.overwrite) as folder:
-        return write_bundle(folder, manifest, contents)

@@ -1,7 +1,7 @@
-"""The gate of INT8: what quantization changes on held-out rows, and what it gains.
+"""The gates of INT8: what quantization changes on held-out rows, and what it gains.
 
 INT8 is exported only where it agrees with fp32, keeps macro-F1, and is faster on the CPU at hand. Every limit is an
-option, every measurement goes into the manifest.
+option; every measurement goes into the manifest and is INT8's certificate.
 """
 
 import logging
@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from medclf.errors import GateError, OptionError
-from medclf.evaluate.compare import Comparison, compare
+from medclf.evaluate.calibration import calibration_error
+from medclf.evaluate.compare import Comparison, compare, flips
 from medclf.labels import Floats, Labels
+from medclf.runtime.cores import cpu_features, cpu_name
 from medclf_export.held_out import HeldOut
 
 log = logging.getLogger(__name__)
@@ -30,7 +32,7 @@ class Budget:
     """What INT8 may cost and must gain.
 
     Attributes:
-        min_agreement: Least share of rows with fp32's label, in percent.
+        min_agreement: Least share of rows with fp32's label (or whole set of labels), in percent.
         max_f1_drop: Most macro-F1 that may be lost against fp32, in points; a larger drop whose 95 % interval (paired
             bootstrap) still holds 0 passes, and is recorded.
         min_speedup: Least throughput over fp32's on this CPU, as a ratio.
@@ -75,8 +77,24 @@ def check_rows(held_out: HeldOut | None, budget: Budget) -> HeldOut:
     return held_out
 
 
-def check_quality(held_out: HeldOut, fp32: Floats, int8: Floats, labels: Labels, budget: Budget) -> dict[str, Any]:
-    """Compare the labels of INT8 with those of fp32 on held-out rows.
+def outside(held_out: HeldOut, fp32: Floats, int8: Floats, labels: Labels, budget: Budget) -> list[str]:
+    """Say what of the budget INT8 does not keep.
+
+    Args:
+        held_out: The rows.
+        fp32: Logits of fp32, [rows, labels].
+        int8: Logits of INT8, [rows, labels].
+        labels: The label contract.
+        budget: The limits.
+
+    Returns:
+        One phrase a fault; none where it keeps the budget.
+    """
+    return _faults(_compare(held_out, fp32, int8, labels), budget)
+
+
+def certify(held_out: HeldOut, fp32: Floats, int8: Floats, labels: Labels, budget: Budget) -> dict[str, Any]:
+    """Compare INT8 with fp32 on held-out rows.
 
     Args:
         held_out: The rows.
@@ -91,7 +109,7 @@ def check_quality(held_out: HeldOut, fp32: Floats, int8: Floats, labels: Labels,
     Raises:
         GateError: Agreement or macro-F1 is outside the budget.
     """
-    result = compare(held_out.label_ids, fp32.argmax(-1), int8.argmax(-1))
+    result = _compare(held_out, fp32, int8, labels)
     log.info(
         "INT8 agrees with fp32 on %.2f %% of %d held-out rows; macro-F1 %.4f -> %.4f",
         100 * result.agreement, result.n, result.reference_f1, result.candidate_f1,
@@ -99,17 +117,27 @@ def check_quality(held_out: HeldOut, fp32: Floats, int8: Floats, labels: Labels,
     faults = _faults(result, budget)
     if faults:
         raise GateError(
-            f"INT8 did not pass on {result.n} held-out rows: {'; '.join(faults)}. No bundle was written. "
+            f"INT8 did not pass on {result.n} held-out rows: {'; '.join(faults)}. "
             "Export without --quantize, or widen --min-agreement or --max-f1-drop knowingly."
         )
-    difference = np.abs(labels.probabilities(fp32) - labels.probabilities(int8))
+    before, after = labels.probabilities(fp32), labels.probabilities(int8)
     return {
         **asdict(result),
         "limits": {"min_agreement": budget.min_agreement, "max_f1_drop": budget.max_f1_drop},
+        "flips": flips(labels, labels.predicted(before), labels.predicted(after)),
+        "calibration_error": {
+            name: calibration_error(labels, probabilities, held_out.label_ids)
+            for name, probabilities in (("fp32", before), ("int8", after))
+        },
         "max_logit_difference": float(np.abs(fp32 - int8).max()),
-        "max_probability_difference": float(difference.max()),
+        "max_probability_difference": float(np.abs(before - after).max()),
         "rows": held_out.source,
     }
+
+
+def _compare(held_out: HeldOut, fp32: Floats, int8: Floats, labels: Labels) -> Comparison:
+    before, after = (labels.predicted(labels.probabilities(logits)) for logits in (fp32, int8))
+    return compare(held_out.label_ids, before, after)
 
 
 def _faults(result: Comparison, budget: Budget) -> list[str]:
@@ -136,7 +164,7 @@ def check_speed(held_out: HeldOut, fp32: Predict, int8: Predict, budget: Budget)
         budget: The limits.
 
     Returns:
-        The speed-up, how it was measured, and the limit.
+        The speed-up, how and where it was measured, and the limit.
 
     Raises:
         GateError: INT8 is not fast enough to be worth its error.
@@ -152,7 +180,7 @@ def check_speed(held_out: HeldOut, fp32: Predict, int8: Predict, budget: Budget)
     if speedup < budget.min_speedup:
         raise GateError(
             f"INT8 runs {speedup:.2f} times as fast as fp32 on this CPU, at least {budget.min_speedup:g} was asked. "
-            "No bundle was written. Export without --quantize, or on the CPU that will serve."
+            "Export without --quantize, or on the CPU that will serve."
         )
     return {
         "speedup": speedup,
@@ -161,6 +189,7 @@ def check_speed(held_out: HeldOut, fp32: Predict, int8: Predict, budget: Budget)
         "n_rounds": len(ratios),
         "n_texts": len(rows),
         "limit": budget.min_speedup,
+        "cpu": {"name": cpu_name(), "features": cpu_features()},
     }
 
 

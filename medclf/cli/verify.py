@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,14 +11,22 @@ import typer
 from medclf.cli.app import run
 
 
+class Provider(str, Enum):
+    """Where models run."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 def verify(
     bundle: Annotated[Path, typer.Option(help="The bundle's folder.")] = Path("bundle"),
+    provider: Annotated[Provider, typer.Option(help="Where the models run; INT8 stays on the CPU.")] = Provider.cpu,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Check a bundle: manifest, size and hash of every file, each model and its answers to known texts."""
+    """Check a bundle: manifest, size and hash of every file, each model, its answers to known texts, its operators."""
     from medclf.runtime.verify import verify as checks_of
 
-    checks = checks_of(bundle)
+    checks = checks_of(bundle, provider=provider.value)
     passed = all(check.passed for check in checks)
     if as_json:
         typer.echo(

@@ -29,8 +29,18 @@ def _about(manifest: Manifest) -> list[str]:
         f"- Base model: {manifest.training.get('base_model') or 'not recorded'}",
         f"- Data: {'; '.join(parts) or 'not recorded'}",
         f"- Texts are cut at {manifest.max_length} tokens",
+        f"- Temperature: {manifest.temperature:.4g}, folded into the models: their logits are divided already",
+        *_thresholds(manifest),
         f"- Models: {', '.join(f'{name} ({model.file})' for name, model in manifest.models.items())}",
     ]
+
+
+def _thresholds(manifest: Manifest) -> list[str]:
+    thresholds = manifest.labels.by_threshold
+    if not thresholds:
+        return []
+    listed = ", ".join(f"{name} {threshold:.4g}" for name, threshold in thresholds.items())
+    return [f"- A text is given each label whose probability reaches its threshold: {listed}"]
 
 
 def _measured(manifest: Manifest) -> list[str]:

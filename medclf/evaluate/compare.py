@@ -1,15 +1,14 @@
 """Two models on the same rows: agreement, flips, and whether the difference is more than chance."""
 
+from collections import Counter
 from dataclasses import dataclass
 from math import comb
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from medclf.evaluate.metrics import macro_f1
-
-Ids = npt.NDArray[np.int64]
+from medclf.evaluate.metrics import macro_f1, same
+from medclf.labels import Labels, Targets
 
 
 @dataclass(frozen=True)
@@ -18,12 +17,12 @@ class Comparison:
 
     Attributes:
         n: Number of rows.
-        agreement: Share of rows with the same label, 0 to 1.
+        agreement: Share of rows with the same label, or the same whole set of labels, 0 to 1.
         reference_f1: Macro-F1 of the reference, 0 to 1.
         candidate_f1: Macro-F1 of the candidate.
         f1_drop: Reference minus candidate, in points (hundredths).
         f1_drop_interval: 95 % interval of `f1_drop` by paired bootstrap, in points.
-        worse: Rows that the reference gets right and the candidate wrong.
+        worse: Rows that the reference gets right and the candidate wrong; a set of labels is right as a whole.
         better: Rows that the candidate gets right and the reference wrong.
         mcnemar_p: Exact two-sided McNemar test of `worse` against `better`.
     """
@@ -39,24 +38,25 @@ class Comparison:
     mcnemar_p: float
 
 
-def compare(labels: Ids, reference: Ids, candidate: Ids, *, n_resamples: int = 1000) -> Comparison:
+def compare(labels: Targets, reference: Targets, candidate: Targets, *, n_resamples: int = 1000) -> Comparison:
     """Compare two models' labels on rows whose labels are known.
 
     Args:
-        labels: int64 [rows]; what is right.
-        reference: int64 [rows]; what the reference says.
-        candidate: int64 [rows]; what the candidate says.
+        labels: int64 [rows] or bool [rows, labels]; what is right.
+        reference: The same shape; what the reference says.
+        candidate: The same shape; what the candidate says.
         n_resamples: Of the bootstrap.
 
     Returns:
         The comparison.
     """
     before, after = macro_f1(labels, reference), macro_f1(labels, candidate)
-    worse = int(((reference == labels) & (candidate != labels)).sum())
-    better = int(((reference != labels) & (candidate == labels)).sum())
+    reference_right, candidate_right = same(reference, labels), same(candidate, labels)
+    worse = int((reference_right & ~candidate_right).sum())
+    better = int((~reference_right & candidate_right).sum())
     return Comparison(
         n=len(labels),
-        agreement=float((reference == candidate).mean()),
+        agreement=float(same(reference, candidate).mean()),
         reference_f1=before,
         candidate_f1=after,
         f1_drop=100 * (before - after),
@@ -67,13 +67,36 @@ def compare(labels: Ids, reference: Ids, candidate: Ids, *, n_resamples: int = 1
     )
 
 
-def paired_bootstrap(labels: Ids, reference: Ids, candidate: Ids, *, n_resamples: int = 1000) -> tuple[float, float]:
+def flips(labels: Labels, reference: Targets, candidate: Targets) -> list[dict[str, Any]]:
+    """Count what changed, by label.
+
+    Args:
+        labels: The label contract.
+        reference: int64 [rows] or bool [rows, labels]; what the reference says.
+        candidate: The same shape; what the candidate says.
+
+    Returns:
+        `from`, `to` and `n` of each change that occurs; with several labels a text, `label` and how many rows have
+        `lost` and `gained` it.
+    """
+    if labels.multi_label:
+        lost, gained = (reference & ~candidate).sum(0).tolist(), (~reference & candidate).sum(0).tolist()
+        rows = zip(labels.names, lost, gained, strict=True)
+        return [{"label": name, "lost": out, "gained": in_} for name, out, in_ in rows if out or in_]
+    changed = reference != candidate
+    pairs = Counter(zip(reference[changed].tolist(), candidate[changed].tolist(), strict=True))
+    return [{"from": labels.names[a], "to": labels.names[b], "n": n} for (a, b), n in sorted(pairs.items())]
+
+
+def paired_bootstrap(
+    labels: Targets, reference: Targets, candidate: Targets, *, n_resamples: int = 1000
+) -> tuple[float, float]:
     """Give the 95 % interval of the drop in macro-F1: rows are drawn with replacement, the same for both models.
 
     Args:
-        labels: int64 [rows].
-        reference: int64 [rows].
-        candidate: int64 [rows].
+        labels: int64 [rows] or bool [rows, labels].
+        reference: The same shape.
+        candidate: The same shape.
         n_resamples: How often.
 
     Returns:

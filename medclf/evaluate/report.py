@@ -9,11 +9,10 @@ from html import escape
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from medclf.bundle import Manifest
-from medclf.evaluate.metrics import scores
-from medclf.labels import Floats
+from medclf.evaluate.metrics import SHOWN, scores
+from medclf.labels import Floats, Targets
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; color: #1c1e21; }
@@ -32,12 +31,12 @@ class Evaluation:
 
     Attributes:
         source: Which rows they are.
-        label_ids: int64 [rows]; what is right.
+        label_ids: int64 [rows] or bool [rows, labels]; what is right.
         logits: Precision -> float32 [rows, labels].
     """
 
     source: str
-    label_ids: npt.NDArray[np.int64]
+    label_ids: Targets
     logits: Mapping[str, Floats] = field(default_factory=dict)
 
 
@@ -89,6 +88,7 @@ def _head(manifest: Manifest) -> str:
         ("Labels", ", ".join(manifest.labels.names)),
         ("Base model", manifest.training.get("base_model") or "not recorded"),
         ("Most tokens of a text", manifest.max_length),
+        ("Temperature, folded into the models", manifest.temperature),
         ("Exported", manifest.created),
         ("Versions", ", ".join(f"{name} {number}" for name, number in manifest.versions.items())),
     ]
@@ -96,30 +96,37 @@ def _head(manifest: Manifest) -> str:
         (precision, model.file, f"opset {model.opset}, IR {model.ir_version}")
         for precision, model in manifest.models.items()
     ]
-    return f"<h1>medclf: report of a text classifier</h1>{table(('', ''), rows)}{table(('model', 'file', ''), models)}"
+    thresholds = manifest.labels.by_threshold
+    return (
+        f"<h1>medclf: report of a text classifier</h1>{table(('', ''), rows)}{table(('model', 'file', ''), models)}"
+        + (table(("label", "given from this probability on"), thresholds.items()) if thresholds else "")
+    )
 
 
 def _training(manifest: Manifest) -> str:
     metrics: dict[str, Any] = manifest.training.get("metrics") or {}
-    rows = [
-        (part, name, one["n"], one["accuracy"], one["macro_f1"])
+    found = [
+        (part, name, one)
         for part, by_model in metrics.items()
         if isinstance(by_model, dict)
         for name, one in by_model.items()
         if isinstance(one, dict) and "macro_f1" in one
     ]
-    if not rows:
+    if not found:
         return ""
-    return "<h2>At training</h2>" + table(("part", "model", "rows", "accuracy", "macro-F1"), rows)
+    names = [name for name in SHOWN if name in found[0][2]]
+    rows = [(part, name, one["n"], *(one[score] for score in names)) for part, name, one in found]
+    return "<h2>At training</h2>" + table(("part", "model", "rows", *(SHOWN[name] for name in names)), rows)
 
 
 def _held_out(manifest: Manifest, evaluation: Evaluation) -> str:
-    names, labels = manifest.labels.names, evaluation.label_ids
-    summary, details = [], []
+    labels, targets = manifest.labels, evaluation.label_ids
+    summary, details, shown = [], [], []
     for precision, logits in evaluation.logits.items():
-        predicted = logits.argmax(-1)
-        measured = scores(labels, predicted, names)
-        summary.append((precision, measured["n"], measured["accuracy"], measured["macro_f1"]))
+        predicted = labels.predicted(labels.probabilities(logits))
+        measured = scores(targets, predicted, labels.names)
+        shown = [name for name in SHOWN if name in measured]
+        summary.append((precision, measured["n"], *(measured[name] for name in shown)))
         per_class = [
             (name, one["support"], one["precision"], one["recall"], one["f1"])
             for name, one in measured["per_class"].items()
@@ -127,33 +134,35 @@ def _held_out(manifest: Manifest, evaluation: Evaluation) -> str:
         details.append(
             f"<h3>{precision}</h3>"
             + table(("class", "rows", "precision", "recall", "F1"), per_class)
-            + _confusion(names, labels, predicted)
+            + ("" if labels.multi_label else _confusion(labels.names, targets, predicted))
         )
     note = f'<p class="note">Rows: {escape(evaluation.source)}.</p>'
     return (
         "<h2>On held-out rows</h2>"
         + note
-        + table(("model", "rows", "accuracy", "macro-F1"), summary)
+        + table(("model", "rows", *(SHOWN[name] for name in shown)), summary)
         + "".join(details)
     )
 
 
-def _confusion(names: Sequence[str], labels: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) -> str:
+def _confusion(names: Sequence[str], targets: Targets, predicted: Targets) -> str:
     n = len(names)
-    counts = np.bincount(labels * n + predicted, minlength=n * n).reshape(n, n)
+    counts = np.bincount(targets * n + predicted, minlength=n * n).reshape(n, n)
     rows = [(name, *row.tolist()) for name, row in zip(names, counts, strict=True)]
     return '<p class="note">Rows: the right class. Columns: what the model said.</p>' + table(("", *names), rows)
 
 
 def _int8(manifest: Manifest) -> str:
+    """The certificate of INT8, or why there is none."""
     model = manifest.models.get("int8")
     if model is None:
-        return ""
+        reason = manifest.refused.get("int8")
+        return "" if reason is None else f"<h2>No INT8 model</h2><p>{escape(reason)}</p>"
     quality, speed, batch = (model.gates[name] for name in ("quality", "speed", "batch_invariance"))
     low, high = quality["f1_drop_interval"]
-    limits = quality["limits"]
+    limits, errors, cpu = quality["limits"], quality["calibration_error"], speed["cpu"]
     rows = [
-        ("rows", quality["n"], ""),
+        ("rows", f"{quality['n']:,} of: {quality['rows']}", ""),
         ("same label as fp32", f"{100 * quality['agreement']:.2f} %", f"at least {limits['min_agreement']:g} %"),
         ("macro-F1, fp32", quality["reference_f1"], ""),
         ("macro-F1, INT8", quality["candidate_f1"], ""),
@@ -165,11 +174,30 @@ def _int8(manifest: Manifest) -> str:
         ("right with fp32, wrong with INT8", quality["worse"], ""),
         ("wrong with fp32, right with INT8", quality["better"], ""),
         ("exact McNemar test, p", quality["mcnemar_p"], ""),
+        ("calibration error, fp32", errors["fp32"], ""),
+        ("calibration error, INT8", errors["int8"], ""),
+        ("largest difference of a logit", quality["max_logit_difference"], ""),
         ("largest difference of a probability", quality["max_probability_difference"], ""),
         ("a text alone against in a batch, logits", f"{batch['max_difference']:.1e}", f"at most {batch['limit']:.0e}"),
-        ("speed over fp32 on the exporting CPU", f"{speed['speedup']:.2f}", f"at least {speed['limit']:g}"),
+        ("linear layers kept in fp32", _kept(quality), ""),
+        ("speed over fp32", f"{speed['speedup']:.2f}", f"at least {speed['limit']:g}"),
+        ("measured on", f"{cpu['name']} ({', '.join(cpu['features']) or 'features unknown'})", ""),
     ]
-    return "<h2>INT8 against fp32</h2>" + table(("measured", "value", "limit"), rows)
+    return "<h2>Certificate of INT8</h2>" + table(("measured", "value", "limit"), rows) + _flips(quality["flips"])
+
+
+def _kept(quality: Mapping[str, Any]) -> str:
+    kept = ", ".join(quality["fp32_linears"]) or "none"
+    return f"{kept} (chosen on the same rows, as they are few)" if quality["same_rows_chose"] else kept
+
+
+def _flips(flips: Sequence[Mapping[str, Any]]) -> str:
+    """What changed from fp32 to INT8, by label."""
+    if not flips:
+        return "<p>No label changed from fp32 to INT8.</p>"
+    return "<h3>Labels that changed from fp32 to INT8</h3>" + table(
+        tuple(flips[0]), [tuple(one.values()) for one in flips]
+    )
 
 
 def _parity(manifest: Manifest) -> str:

@@ -9,9 +9,9 @@ import numpy as np
 
 from medclf.bundle import Manifest, read_manifest
 from medclf.errors import BundleError, InputError, OptionError
-from medclf.labels import Floats, Labels
+from medclf.labels import Floats, Label, Labels
 from medclf.runtime.opening import open_model, read_encoder
-from medclf.runtime.predictions import Label, Predictions, concatenate, decide
+from medclf.runtime.predictions import Predictions, concatenate, decide
 from medclf.runtime.runner import Runner
 from medclf.runtime.session import Session
 from medclf.runtime.windows import WINDOW_TEXTS, one_ahead, windows

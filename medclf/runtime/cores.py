@@ -1,12 +1,16 @@
-"""How many cores this process may use: its affinity and its cgroup, not what the host has."""
+"""What this process may compute with: its cores by affinity and cgroup, not what the host has; and what they can do."""
 
 import contextlib
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
+CPUINFO = Path("/proc/cpuinfo")
+# Instructions that decide how ONNX Runtime multiplies matrices
+FEATURES = ("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
 
 
 def usable_cores() -> int:
@@ -16,6 +20,26 @@ def usable_cores() -> int:
         The lesser of its CPU affinity and its cgroups' quotas, rounded down, at least 1.
     """
     return max(1, int(min([_affinity(), *_quotas(_read(OWN_CGROUP))])))
+
+
+def cpu_name() -> str:
+    """Give the name of the CPU, or what is known of it."""
+    return next(iter(_cpuinfo("model name")), platform.processor() or platform.machine())
+
+
+def cpu_features() -> list[str]:
+    """Give those of `FEATURES` that the CPU has; empty where the system does not tell."""
+    flags = " ".join([*_cpuinfo("flags"), *_cpuinfo("Features")]).split()
+    return [feature for feature in FEATURES if feature in flags]
+
+
+def _cpuinfo(key: str) -> list[str]:
+    """The values of a key, one a core."""
+    try:
+        lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    return [value.strip() for name, _, value in (line.partition(":") for line in lines) if name.strip() == key]
 
 
 def cgroup_quota(quota_and_period: str) -> float:

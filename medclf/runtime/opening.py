@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from medclf.bundle import Manifest, read_verified
 from medclf.errors import BundleError, InputError, OptionError, ProviderError
@@ -13,7 +13,7 @@ from medclf.tokenizer import TextEncoder
 
 TOKENIZER = "tokenizer.json"
 MODES = ("throughput", "latency")
-PRECISIONS = ("auto", "fp32", "int8")
+PRECISIONS = ("auto", "fp32", "int8", "fp16")
 PROVIDERS = ("auto", "cpu", "cuda")
 
 Candidate = tuple[str, str]  # provider and precision
@@ -45,7 +45,7 @@ def open_model(
         folder: The bundle.
         manifest: Its manifest.
         provider: `auto`, `cpu` or `cuda`.
-        precision: `auto`, `fp32` or `int8`.
+        precision: `auto`, `fp32`, `int8` or `fp16`.
         mode: `throughput` or `latency`.
         threads: Cores to keep busy; None for all that this process may use.
 
@@ -77,7 +77,7 @@ def candidates(provider: str, precision: str, models: Collection[str], *, cuda: 
 
     Args:
         provider: `auto`, `cpu` or `cuda`.
-        precision: `auto`, `fp32` or `int8`.
+        precision: `auto`, `fp32`, `int8` or `fp16`.
         models: Precisions that the bundle has.
         cuda: Whether CUDA is worth a try.
 
@@ -92,13 +92,15 @@ def candidates(provider: str, precision: str, models: Collection[str], *, cuda: 
     if provider == "cuda" and precision == "int8":
         raise ProviderError(
             "provider cuda with precision int8: the integer products of the INT8 model have no CUDA kernel and would "
-            "run on the CPU. Use precision fp32 on CUDA, or provider cpu."
+            "run on the CPU. Use precision fp16 or fp32 on CUDA, or provider cpu."
         )
     best_on_cpu = "int8" if "int8" in models else "fp32"
     on_cpu = ("cpu", best_on_cpu if precision == "auto" else precision)
     if provider == "cpu" or precision == "int8" or not cuda:
         return [on_cpu]
-    return [("cuda", "fp32")] if provider == "cuda" else [("cuda", "fp32"), on_cpu]
+    best_on_cuda = "fp16" if "fp16" in models else "fp32"
+    on_cuda = ("cuda", best_on_cuda if precision == "auto" else precision)
+    return [on_cuda] if provider == "cuda" else [on_cuda, on_cpu]
 
 
 def read_encoder(folder: Path, manifest: Manifest) -> TextEncoder:
@@ -123,14 +125,31 @@ def read_encoder(folder: Path, manifest: Manifest) -> TextEncoder:
         raise BundleError(f"{folder / TOKENIZER} cannot be read. Update tokenizers, or export again.") from error
 
 
+def read_model(folder: Path, manifest: Manifest, precision: str) -> tuple[bytes, dict[str, bytes]]:
+    """Read a model of a bundle.
+
+    Args:
+        folder: The bundle.
+        manifest: Its manifest.
+        precision: `fp32`, `int8` or `fp16`.
+
+    Returns:
+        Contents of the ONNX file; and name -> contents of each file of weights beside it.
+
+    Raises:
+        IntegrityError: A file is missing, or is not the one that was exported.
+        OptionError: The bundle has no such model.
+    """
+    file, *data_files = manifest.model(precision).files
+    data = {PurePosixPath(name).name: read_verified(folder, manifest, name) for name in data_files}
+    return read_verified(folder, manifest, file), data
+
+
 def _open(folder: Path, manifest: Manifest, candidate: Candidate, *, mode: str, cores: int) -> Opened:
     provider, precision = candidate
     model = manifest.model(precision)
     callers = cores if mode == "throughput" and provider == "cpu" else 1  # one caller keeps a GPU busy
-    session = Session(
-        read_verified(folder, manifest, model.file),
-        provider=provider,
-        threads=cores // callers,
-        name=str(folder / model.file),
-    )
+    contents, data = read_model(folder, manifest, precision)
+    name = str(folder / model.file)
+    session = Session(contents, data=data, provider=provider, threads=cores // callers, name=name)
     return Opened(session, precision, callers)

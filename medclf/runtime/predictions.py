@@ -6,9 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from medclf.labels import Floats, Labels
-
-Label = str | tuple[str, ...]
+from medclf.labels import Floats, Label, Labels
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
 from medclf.errors import OptionError
-from medclf.labels import Labels
+from medclf.labels import SEPARATOR, Labels
 
 OUTPUT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
-SEPARATOR = "|"  # between the labels of one text, in CSV and TSV
 
 WriteRow = Callable[[Mapping[str, object]], object]
 

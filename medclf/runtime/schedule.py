@@ -1,7 +1,8 @@
 """Which texts run together: a pure function of their lengths.
 
 The exported graph removes padding by itself, except in attention, which is padded to the longest text of a batch. So
-texts of like length go together, and a batch is bounded by its real tokens.
+texts of like length go together, and a batch is bounded by its real tokens. `native/src/schedule.cpp` is the same rule
+in C++: change both.
 """
 
 from collections.abc import Sequence

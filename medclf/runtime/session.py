@@ -4,9 +4,14 @@ Knows nothing of files, texts and labels. `run` may be called from many threads 
 GIL, and the weights are held once.
 """
 
+import json
 import logging
 import os
-from typing import Any, cast
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 from medclf.errors import BundleError, ProviderError, SessionError
 from medclf.extras import require
@@ -33,11 +38,21 @@ class Session:
     provider: str
     n_labels: int
 
-    def __init__(self, model: bytes, *, provider: str = "cpu", threads: int = 1, name: str = "model") -> None:
+    def __init__(
+        self,
+        model: bytes | Path,
+        *,
+        data: Mapping[str, bytes] | None = None,
+        provider: str = "cpu",
+        threads: int = 1,
+        name: str = "model",
+    ) -> None:
         """Open a model.
 
         Args:
-            model: Contents of an ONNX file, checked by the caller against its hash.
+            model: Contents of an ONNX file, checked by the caller against its hash; or the path of one that the caller
+                has just written.
+            data: Name of each file of weights that the model refers to -> its contents, checked likewise.
             provider: `cpu` or `cuda`; which of them to take is decided in `opening.py`.
             threads: Threads of one `run`; calls from several threads add up.
             name: What messages call the model, such as its path.
@@ -49,7 +64,7 @@ class Session:
         """
         self._name = name
         self._pid = os.getpid()
-        self._session: Any = _open(model, provider, threads, name)
+        self._session: Any = _open(model, data or {}, provider, threads, name)
         self.provider = provider
         self._inputs, self.n_labels = _signature(self._session, name)
 
@@ -65,16 +80,7 @@ class Session:
         Raises:
             BundleError: The model failed; the message says on which shape, never on what.
         """
-        session = self.check()
-        feed = batch.feed()
-        try:
-            return cast(Floats, session.run([OUTPUT], {name: feed[name] for name in self._inputs})[0])
-        except Exception as error:  # the classes of ONNX Runtime share no base; their messages may hold token ids
-            rows, columns = batch.input_ids.shape
-            raise BundleError(
-                f"{self._name} failed on a batch of {rows} x {columns} tokens ({type(error).__name__}). "
-                "Is there memory left, and does medclf-verify pass?"
-            ) from None
+        return _run(self.check(), self._inputs, batch, self._name)
 
     def check(self) -> Any:
         """Make sure that the session can be used here and now.
@@ -99,6 +105,53 @@ class Session:
         self._session = None
 
 
+class Operator(NamedTuple):
+    """A kind of node as ONNX Runtime ran it, after its own optimisation.
+
+    Attributes:
+        name: The operator, such as `MatMulIntegerToFloat`.
+        provider: Where it ran, `cpu` or `cuda`.
+        output: Type of its first output, such as `float`.
+    """
+
+    name: str
+    provider: str
+    output: str
+
+
+def operators(
+    model: bytes, batch: Batch, *, data: Mapping[str, bytes] | None = None, provider: str = "cpu", name: str = "model"
+) -> Counter[Operator]:
+    """Count what ONNX Runtime runs for a batch: its profile names each node, and holds shapes and times but no values.
+
+    Args:
+        model: Contents of an ONNX file.
+        batch: Texts padded on the right.
+        data: As for `Session`.
+        provider: `cpu` or `cuda`.
+        name: What messages call the model.
+
+    Returns:
+        Nodes of each kind.
+
+    Raises:
+        ProviderError: The provider is unknown, or was asked for and not obtained.
+        BundleError: The model cannot be opened, or failed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        session = _open(model, data or {}, provider, 1, name, profile=Path(folder, "profile"))
+        _run(session, _signature(session, name)[0], batch, name)
+        events = json.loads(Path(session.end_profiling()).read_bytes())
+    nodes = [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
+    return Counter(_operator(node["args"]) for node in nodes)
+
+
+def _operator(event: Mapping[str, Any]) -> Operator:
+    short = {long: provider for provider, long in PROVIDERS.items()}
+    (output, *_) = [one for types in event["output_type_shape"] for one in types] or [""]
+    return Operator(event["op_name"], short.get(event["provider"], event["provider"]), output)
+
+
 def cuda_built_in() -> bool:
     """Say whether the installed onnxruntime was built with CUDA; whether CUDA starts is another matter.
 
@@ -111,7 +164,26 @@ def cuda_built_in() -> bool:
     return CUDA in require("onnxruntime", extra="cpu").get_available_providers()
 
 
-def _open(model: bytes, provider: str, threads: int, name: str) -> Any:
+def _run(session: Any, inputs: Sequence[str], batch: Batch, name: str) -> Floats:
+    feed = batch.feed()
+    try:
+        return cast(Floats, session.run([OUTPUT], {one: feed[one] for one in inputs})[0])
+    except Exception as error:  # the classes of ONNX Runtime share no base; their messages may hold token ids
+        rows, columns = batch.input_ids.shape
+        raise BundleError(
+            f"{name} failed on a batch of {rows} x {columns} tokens ({type(error).__name__}). "
+            "Is there memory left, and does medclf-verify pass?"
+        ) from None
+
+
+def _open(
+    model: bytes | Path,
+    data: Mapping[str, bytes],
+    provider: str,
+    threads: int,
+    name: str,
+    profile: Path | None = None,
+) -> Any:
     if provider not in PROVIDERS:
         raise ProviderError(f"provider is {provider!r}, expected one of {', '.join(PROVIDERS)}.")
     onnxruntime = require("onnxruntime", extra="cpu")
@@ -120,7 +192,12 @@ def _open(model: bytes, provider: str, threads: int, name: str) -> Any:
             f"provider cuda: the onnxruntime {onnxruntime.__version__} of this machine was built without CUDA. "
             "Get one that has it: pip uninstall onnxruntime && pip install 'medclf[gpu]'"
         )
-    session = _create(onnxruntime, model, PROVIDERS[provider], threads, name)
+    options = _options(onnxruntime, threads)
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
+    if data:
+        _add_data(onnxruntime, options, data, name)
+    session = _create(onnxruntime, model, options, PROVIDERS[provider], name)
     if session.get_providers()[0] != PROVIDERS[provider]:  # ONNX Runtime falls back to the CPU in silence
         raise ProviderError(
             f"provider {provider}: onnxruntime {onnxruntime.__version__} was built with it and could not start it. "
@@ -130,7 +207,7 @@ def _open(model: bytes, provider: str, threads: int, name: str) -> Any:
     return session
 
 
-def _create(onnxruntime: Any, model: bytes, provider: str, threads: int, name: str) -> Any:
+def _options(onnxruntime: Any, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads  # the default is every core of the host, whatever the cgroup allows
     options.inter_op_num_threads = 1
@@ -138,8 +215,22 @@ def _create(onnxruntime: Any, model: bytes, provider: str, threads: int, name: s
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 4  # errors are raised; logged, they could show token ids
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the cores to others
-    # Weights outside the file were never hashed, and would be looked for in the current folder: send it nowhere.
+    # Weights outside the file that were not hashed would be looked for in the current folder: send it nowhere.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", NOWHERE)
+    return options
+
+
+def _add_data(onnxruntime: Any, options: Any, data: Mapping[str, bytes], name: str) -> None:
+    if not hasattr(options, "add_external_initializers_from_files_in_memory"):
+        raise BundleError(
+            f"{name} keeps its weights in a second file, which onnxruntime {onnxruntime.__version__} cannot take from "
+            "memory, where it was checked. Update onnxruntime: 1.23 can."
+        )
+    contents = list(data.values())
+    options.add_external_initializers_from_files_in_memory(list(data), contents, [len(one) for one in contents])
+
+
+def _create(onnxruntime: Any, model: bytes | Path, options: Any, provider: str, name: str) -> Any:
     try:
         session = onnxruntime.InferenceSession(model, options, providers=[provider])
     except Exception as error:  # the classes of ONNX Runtime share no base

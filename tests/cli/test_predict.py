@@ -1,12 +1,18 @@
 import csv
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from conftest import labelled_rows
 
+from medclf.bundle import MANIFEST, TextColumns, read_manifest
 from medclf.cli.predict import main
+from medclf.data.tables import read_labelled
 from medclf.runtime import Classifier
 from medclf.runtime import windows as windows_module
 
@@ -167,7 +173,8 @@ def test_windows_keep_rows_and_answers_together(
         ({"more": ("--keep", "notes")}, 1, "has no column 'notes'"),
         ({"more": ("--keep", "label", "--keep", "input_label")}, 1, "two columns of the output would have the same"),
         ({"more": ("--encoding", "klingon")}, 1, "encoding 'klingon' is not known"),
-        ({"more": ("--precision", "fp16")}, 1, "precision is 'fp16'"),
+        ({"more": ("--precision", "int4")}, 1, "precision is 'int4'"),
+        ({"more": ("--precision", "fp16")}, 1, "precision fp16: this bundle holds fp32, int8 only"),
         ({"more": ("--provider", "tpu")}, 1, "provider is 'tpu'"),
         ({"more": ("--threads", "0")}, 1, "threads is 0"),
         ({"more": ("--on-error", "hope")}, 2, "on-error"),
@@ -207,3 +214,49 @@ def test_an_interrupt_leaves_nothing_behind(predict: Predict, tmp_path: Path, mo
     done = predict(write(tmp_path / "in.csv", ROWS), tmp_path / "out.csv")
     assert done.code == 130
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+
+# Several labels a text
+
+
+@pytest.fixture(scope="module")
+def several(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny bundle read as one of several labels a text, with thresholds at which every size of set occurs."""
+    folder = Path(shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("several") / "bundle"))
+    manifest = read_manifest(folder)
+    labels = replace(manifest.labels, task="multi_label_classification", thresholds=(0.52, 0.5, 0.48))
+    (folder / MANIFEST).write_text(replace(manifest, labels=labels).to_json(), encoding="utf-8")
+    return folder
+
+
+def test_several_labels_in_each_format(run_command: Callable[..., Any], several: Path, tmp_path: Path) -> None:
+    source = write(tmp_path / "in.csv", [{"text": row["text"]} for row in labelled_rows(60)])
+    with Classifier.load(several) as classifier:
+        texts = [row["text"] for row in labelled_rows(60)]
+        expected, probabilities = classifier.predict(texts), classifier.predict_proba(texts)
+        thresholds = np.array(classifier.labels.thresholds, dtype=np.float32)
+    assert {len(labels) for labels in expected} >= {0, 1, 2}
+    arguments = ("--bundle", several, "--input", source, "--probabilities", "--output")
+    for name in ("out.csv", "out.jsonl"):
+        assert run_command(main, *arguments, tmp_path / name).code == 0
+    plain, lines = read(tmp_path / "out.csv"), read(tmp_path / "out.jsonl")
+    assert [tuple(row["label"].split(";")) if row["label"] else () for row in plain] == expected
+    assert [tuple(row["label"]) for row in lines] == expected
+    assert [len(row["probability"]) for row in lines] == [len(labels) for labels in expected]
+    names = ("cardiology", "neurology", "oncology")
+    found = np.array([[row[f"probability_{name}"] for name in names] for row in lines])
+    assert found == pytest.approx(probabilities, abs=1e-5)
+    assert ((probabilities >= thresholds).sum(axis=1) == [len(labels) for labels in expected]).all()
+    for row in plain:
+        given = row["label"].split(";") if row["label"] else []
+        assert row["probability"] == ";".join(row[f"probability_{name}"] for name in given)
+
+
+def test_what_is_predicted_can_be_trained_on(run_command: Callable[..., Any], several: Path, tmp_path: Path) -> None:
+    source = write(tmp_path / "in.csv", ROWS)
+    target = tmp_path / "out.csv"
+    run_command(main, "--bundle", several, "--input", source, "--output", target, "--keep", "text")
+    with Classifier.load(several) as classifier:
+        expected = classifier.predict([row["text"] for row in ROWS])
+    data = read_labelled(target, columns=TextColumns(), label_column=("label",), multi_label=True)
+    assert data.labels == expected

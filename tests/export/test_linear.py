@@ -9,6 +9,8 @@ from onnx import TensorProto, helper
 
 from medclf_export.graph import ORT_DOMAIN, Graph
 from medclf_export.linear import WEIGHT_LIMIT, Linear, linear, quantize_rows, quantize_weight, zero_points
+from medclf_export.model import Model
+from medclf_export.signature import Signature
 
 FLOATS = st.floats(-100, 100, width=32)
 
@@ -37,12 +39,13 @@ def run_linear(x: np.ndarray, layer: Linear, *, int8: bool) -> np.ndarray:
     linear(graph, rows if int8 else type(rows)("value"), layer, "y")
     info = helper.make_tensor_value_info
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid(ORT_DOMAIN, 1)]
-    proto = graph.model(layer.weight.shape[0], {}).graph
+    made = graph.model(Signature((), 1, 1, 1, 1), {})
+    proto = made.proto.graph
     del proto.input[:], proto.output[:]
     proto.input.append(info("x", TensorProto.FLOAT, [None, x.shape[1]]))
     proto.output.append(info("y", TensorProto.FLOAT, [None, layer.weight.shape[0]]))
     model = helper.make_model(proto, opset_imports=opsets, ir_version=10)
-    return np.asarray(onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})[0])
+    return np.asarray(onnxruntime.InferenceSession(Model(model, made.weights).to_bytes()).run(None, {"x": x})[0])
 
 
 @settings(deadline=None, max_examples=25)

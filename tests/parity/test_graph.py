@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,7 +14,9 @@ from transformers import BertForSequenceClassification
 from medclf.runtime.session import Session
 from medclf.tokenizer import Batch
 from medclf_export import gates
-from medclf_export.bert import BertConfig, BertGraph, Weights
+from medclf_export.encoder import EncoderGraph, linear_names
+from medclf_export.families import EncoderConfig, Weights
+from medclf_export.model import Model
 
 
 class Pair:
@@ -26,14 +29,15 @@ class Pair:
             for parameter in self.torch.parameters():  # large weights, so that an error shows
                 parameter.mul_(3.0) if parameter.ndim > 1 else parameter.add_(0.2 * torch.randn_like(parameter))
         config = self.torch.config.to_dict()
-        self.config = BertConfig.from_config(config, n_labels=len(LABELS), where="config.json")
-        self.weights = Weights({name: value.numpy() for name, value in self.torch.state_dict().items()})
+        self.config = EncoderConfig.from_config(config, n_labels=len(LABELS), where="config.json")
+        self.weights = Weights({name: value.numpy() for name, value in self.torch.state_dict().items()}, "bert")
 
-    def graph(self, *, int8: bool = False, temperature: float = 1.0) -> onnx.ModelProto:
-        return BertGraph(self.config, self.weights, int8=int8, temperature=temperature).build({})
+    def graph(self, *, int8: bool = False, temperature: float = 1.0) -> Model:
+        layers = frozenset(linear_names(self.config)) if int8 else frozenset()
+        return EncoderGraph(self.config, self.weights, int8=layers, temperature=temperature).build({})
 
     def session(self, *, int8: bool = False, temperature: float = 1.0) -> Session:
-        return Session(self.graph(int8=int8, temperature=temperature).SerializeToString())
+        return Session(self.graph(int8=int8, temperature=temperature).to_bytes())
 
     @torch.inference_mode()
     def forward(self, batch: Batch) -> np.ndarray:
@@ -46,7 +50,12 @@ def pair() -> Pair:
 
 
 def inputs(pair: Pair) -> list[tuple[str, Batch]]:
-    return list(gates.batches(pair.config))
+    return list(gates.batches(pair.config.signature))
+
+
+def check_parity(pair: Pair, session: Session, factor: float = 1.0) -> dict[str, Any]:
+    references = [factor * pair.forward(batch) for _, batch in inputs(pair)]
+    return gates.check_parity(session, "fp32", inputs(pair), references)
 
 
 def test_fp32_is_pytorch_for_every_shape_and_mask(pair: Pair) -> None:
@@ -59,21 +68,28 @@ def test_fp32_is_pytorch_for_every_shape_and_mask(pair: Pair) -> None:
                                      {"type_vocab_size": 1}, {"num_attention_heads": 8}])  # fmt: skip
 def test_fp32_is_pytorch_for_other_shapes_of_model(changes: dict[str, object]) -> None:
     other = Pair(**changes)
-    measured = gates.check_parity(other.session(), other.forward, inputs(other))
+    measured = check_parity(other, other.session())
     assert measured["max_difference"] < 2e-5
 
 
 def test_the_parity_gate_sees_one_wrong_weight(pair: Pair) -> None:
     state = dict(pair.weights._state)
     state["bert.encoder.layer.0.attention.output.dense.bias"] = state["classifier.bias"].mean() + np.zeros(32)
-    wrong = BertGraph(pair.config, Weights(state), int8=False).build({})
-    with pytest.raises(gates.GateError, match=r"fp32 differs from PyTorch by up to .* Nothing was written"):
-        gates.check_parity(Session(wrong.SerializeToString()), pair.forward, inputs(pair))
+    wrong = EncoderGraph(pair.config, Weights(state, "bert")).build({})
+    with pytest.raises(gates.GateError, match=r"fp32 differs from PyTorch by up to .* Please report"):
+        check_parity(pair, Session(wrong.to_bytes()))
 
 
 def test_the_parity_gate_sees_nan(pair: Pair) -> None:
     with pytest.raises(gates.GateError, match="fp32 differs from PyTorch by up to nan"):
-        gates.check_parity(pair.session(), lambda batch: pair.forward(batch) * np.nan, inputs(pair))
+        check_parity(pair, pair.session(), factor=np.nan)
+
+
+def test_the_parity_gate_sees_a_graph_that_fails_on_a_shape(pair: Pair) -> None:
+    too_long = np.full((1, pair.config.signature.n_positions + 1), 7)
+    batch = Batch(too_long, np.ones_like(too_long), np.zeros_like(too_long))
+    with pytest.raises(gates.GateError, match=r"fp32 fails on too long \(1 x 65 tokens\): the graph"):
+        gates.check_parity(pair.session(), "fp32", [("too long", batch)], [np.zeros((1, 3), np.float32)])
 
 
 @pytest.mark.parametrize("int8", [False, True])
@@ -88,7 +104,7 @@ def test_the_invariance_gate_sees_an_answer_that_depends_on_the_batch(pair: Pair
         def run(self, batch: Batch) -> np.ndarray:
             return super().run(batch) + np.float32(0.01 * len(batch.input_ids))
 
-    leaky = Leaky(pair.graph().SerializeToString())
+    leaky = Leaky(pair.graph().to_bytes())
     with pytest.raises(gates.GateError, match="a text alone and in a batch differ"):
         gates.check_invariance(leaky, "fp32", inputs(pair))
 
@@ -109,7 +125,7 @@ def test_a_row_without_a_token_takes_nothing_from_its_neighbours(pair: Pair, int
 
 
 def test_a_text_longer_than_the_positions_is_an_error_not_an_answer(pair: Pair) -> None:
-    too_long = np.full((1, pair.config.n_positions + 1), 7)
+    too_long = np.full((1, pair.config.signature.n_positions + 1), 7)
     with pytest.raises(Exception, match="failed on a batch of 1 x 65"):
         pair.session().run(Batch(too_long, np.ones_like(too_long), np.zeros_like(too_long)))
 
@@ -120,14 +136,14 @@ def test_the_temperature_divides_the_logits(pair: Pair) -> None:
     assert hot == pytest.approx(cold / 2, abs=1e-5)
 
 
-def optimised_operators(model: onnx.ModelProto, folder: Path) -> Counter[str]:
+def optimised_operators(model: Model, folder: Path) -> Counter[str]:
     """Operators of a graph as ONNX Runtime runs it."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(folder / "optimised.onnx")
     options.log_severity_level = 4
-    onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    onnxruntime.InferenceSession(model.to_bytes(), options, providers=["CPUExecutionProvider"])
     return Counter(node.op_type for node in onnx.load(folder / "optimised.onnx").graph.node)
 
 

@@ -69,6 +69,7 @@ def test_the_main_job_on_real_notes(minilm: Path, tmp_path: Path) -> None:
     texts = [row["text"] for row in rows("symptom2disease/dev.jsonl")]
     encoder = TextEncoder((tmp_path / "bundle" / "tokenizer.json").read_text(), max_length=96)
     logits = CheckpointModel(read_checkpoint(tmp_path / "checkpoint")).forward(encoder.pad(encoder.encode(texts)))
+    logits /= manifest.temperature  # folded into the graphs, not into the checkpoint's weights
     with Classifier.load(tmp_path / "bundle", precision="fp32") as classifier:
         assert classifier.logits(texts) == pytest.approx(logits, abs=1e-4)
         assert classifier.predict(texts) == [manifest.labels.names[i] for i in logits.argmax(-1)]

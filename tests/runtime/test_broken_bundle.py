@@ -78,7 +78,7 @@ def test_a_tokenizer_that_is_none(bundle: Path) -> None:
 def test_a_tokenizer_of_another_kind(bundle: Path) -> None:
     tokenizer = json.loads((bundle / TOKENIZER).read_bytes())
     replace_file(bundle, TOKENIZER, json.dumps({**tokenizer, "post_processor": None}).encode())
-    refused(bundle, BundleError, "does not add special tokens as BERT does")
+    refused(bundle, BundleError, r"does not add special tokens as BERT .* or RoBERTa")
 
 
 def test_a_model_that_is_none(bundle: Path) -> None:
@@ -166,5 +166,7 @@ def test_a_whole_bundle_passes(tiny_bundle: Path) -> None:
     checks = verify(tiny_bundle)
     assert all(check.passed for check in checks)
     listed = json.loads((tiny_bundle / MANIFEST).read_text())["files"]
-    models = ["fp32 opens", "fp32 golden texts", "int8 opens", "int8 golden texts"]
+    models = [
+        f"{precision} {what}" for precision in ("fp32", "int8") for what in ("opens", "golden texts", "operators")
+    ]
     assert sorted(check.name for check in checks) == sorted(["manifest", *listed, *models])

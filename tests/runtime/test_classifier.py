@@ -178,7 +178,8 @@ def test_closed(tiny_bundle: Path) -> None:
     ("options", "message"),
     [
         ({"mode": "fast"}, "mode is 'fast', expected one of throughput, latency"),
-        ({"precision": "fp16"}, "precision is 'fp16', expected one of auto, fp32, int8"),
+        ({"precision": "int4"}, "precision is 'int4', expected one of auto, fp32, int8, fp16"),
+        ({"precision": "fp16"}, "precision fp16: this bundle holds fp32, int8 only"),
         ({"threads": 0}, "threads is 0, expected at least 1"),
     ],
 )

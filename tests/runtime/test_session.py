@@ -10,7 +10,7 @@ import pytest
 
 from medclf.errors import BundleError, ExtraError, ProviderError, SessionError
 from medclf.runtime import session as module
-from medclf.runtime.session import CPU, CUDA, Session
+from medclf.runtime.session import CPU, CUDA, Operator, Session, operators
 from medclf.tokenizer import Batch
 
 Graph = Callable[..., bytes]
@@ -163,3 +163,18 @@ def test_onnxruntime_that_is_not_installed(graph: Graph, monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "onnxruntime", None)  # an import of it fails
     with pytest.raises(ExtraError, match=r"onnxruntime is not installed.*pip install 'medclf\[cpu\]'"):
         Session(model)
+
+
+def test_the_operators_that_run(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = operators(graph(), batch_of([1, 2], [3, 4]))
+    assert found[Operator("ReduceSum", "cpu", "int64")] == 1
+    assert found[Operator("Add", "cpu", "float")] == 1
+    assert {one.name for one in found} == {"ReduceSum", "Cast", "Add"}  # a product with 1 is optimised away
+    assert not any(tmp_path.iterdir())  # the profile is not left in the current folder
+
+
+def test_operators_of_a_batch_that_fails(graph: Graph) -> None:
+    wrong = Batch(*(np.array([[7777, 2, 3]], dtype=np.int32),) * 3)  # type: ignore[arg-type]
+    with pytest.raises(BundleError, match=r"^x\.onnx failed on a batch of 1 x 3 tokens"):
+        operators(graph(), wrong, name="x.onnx")
