@@ -3,6 +3,7 @@
 # make test      the default suite
 # make check     lint, formatting, types, import contracts, docstrings
 # make test-slow the long tests
+# make native    build libmedclf and its tests into build/native, and run them (a C++17 compiler and CMake 3.18)
 # make clean     remove what was made
 #
 # Needs GNU make and Python 3.10 or later with pip and venv; PYTHON=python3.12 names another one.
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: install demo test test-slow check clean
+.PHONY: install demo test test-slow check native clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -44,6 +45,12 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pydoclint --quiet medclf export/medclf_export
+
+native: $(STAMP)
+	cmake -S . -B build/native -DMEDCLF_BUILD_TESTS=ON -DMEDCLF_WERROR=ON
+	cmake --build build/native
+	MEDCLF_ORT_LIBRARY=$$($(BIN)/python -c 'from medclf.native import onnxruntime_path; print(onnxruntime_path())') \
+	ctest --test-dir build/native --output-on-failure
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = (ROOT / "medclf", ROOT / "export" / "medclf_export")
 SOURCES = sorted(path for package in PACKAGES for path in package.rglob("*.py"))
 COMMANDS = ("train", "export", "verify", "predict", "bench")
-DISTRIBUTION = {"sklearn": "scikit-learn"}  # where the import name is another
+DISTRIBUTION = {"sklearn": "scikit-learn", "optimum": "optimum-onnx"}  # where the import name is another
 
 
 def test_import_contracts_hold():

@@ -1,0 +1,179 @@
+"""`medclf-run` gives the answers of the Python runtime, live, on the tiny bundle and on real ones."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from golden_native import NASTY
+
+from medclf.runtime import Classifier
+from medclf.text import text_fault
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+DATA = Path(os.environ.get("MEDCLF_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
+BUNDLES = os.environ.get("MEDCLF_BUNDLES", "")  # a folder with NAME/bundle for each name of `data`
+
+
+@pytest.fixture(scope="module")
+def medclf_run(native_build: Path, onnxruntime_library: Path) -> Run:
+    def call(rows: Sequence[dict[str, object]] | str, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+        text = rows if isinstance(rows, str) else "".join(json.dumps(row) + "\n" for row in rows)
+        return subprocess.run(
+            [native_build / "native" / "medclf-run", *arguments],
+            input=text,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+            env={**os.environ, "MEDCLF_ORT_LIBRARY": str(onnxruntime_library)},
+        )
+
+    return call
+
+
+def lines(done: "subprocess.CompletedProcess[str]") -> list[dict[str, Any]]:
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def same(run: Run, bundle: Path, precision: str, rows: list[dict[str, str]]) -> None:
+    """Labels are equal, probabilities within 1e-5, and every fault is found."""
+    texts = [row["text"] for row in rows]
+    pairs = [row["text_pair"] for row in rows] if "text_pair" in rows[0] else None
+    with Classifier.load(bundle, provider="cpu", precision=precision) as classifier:
+        expected = classifier.classify(texts, pairs, on_error="skip")
+        names = classifier.classes_
+    found = lines(run(rows, bundle, "--precision", precision, "--on-error", "skip"))
+    assert [line["row"] for line in found] == list(range(1, len(rows) + 1))
+    assert [line["label"] for line in found] == expected.labels
+    assert [i for i, line in enumerate(found) if "error" in line] == list(expected.errors)
+    good = [i for i in range(len(rows)) if i not in expected.errors]
+    assert [found[i]["truncated"] for i in good] == expected.truncated[good].tolist()
+    probabilities = np.array([[found[i]["probabilities"][name] for name in names] for i in good])
+    assert np.abs(probabilities - expected.probabilities[good]).max() <= 1e-5
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_the_answers_are_those_of_python(medclf_run: Run, tiny_bundle: Path, texts: list[str], precision: str) -> None:
+    same(medclf_run, tiny_bundle, precision, [{"text": text} for text in [*texts, *NASTY, *texts]])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_the_answers_to_pairs_are_those_of_python(
+    medclf_run: Run, tiny_bundle: Path, texts: list[str], precision: str
+) -> None:
+    mixed = [*texts, *NASTY]
+    pairs = zip(mixed, reversed(mixed), strict=True)
+    same(medclf_run, tiny_bundle, precision, [{"text": text, "text_pair": pair} for text, pair in pairs])
+
+
+@pytest.mark.parametrize("name", ["onnx/model.onnx", "onnx/model_quantized.onnx"])
+def test_one_file_is_enough(medclf_run: Run, tiny_bundle: Path, tmp_path: Path, texts: list[str], name: str) -> None:
+    model = tmp_path / "alone.onnx"
+    model.write_bytes((tiny_bundle / name).read_bytes())
+    rows = [{"text": text} for text in texts]
+    precision = "int8" if "quantized" in name else "fp32"
+    assert lines(medclf_run(rows, model)) == lines(medclf_run(rows, tiny_bundle, "--precision", precision))
+
+
+@pytest.mark.parametrize("options", [("--threads", "1"), ("--threads", "4"), ("--mode", "latency")])
+def test_threads_do_not_change_labels(
+    medclf_run: Run, tiny_bundle: Path, texts: list[str], options: tuple[str, ...]
+) -> None:
+    rows = [{"text": text} for text in texts]
+    labels = [[line["label"] for line in lines(medclf_run(rows, tiny_bundle, *more))] for more in ((), options)]
+    assert labels[0] == labels[1]
+
+
+def test_more_texts_than_a_window(medclf_run: Run, tiny_bundle: Path, texts: list[str]) -> None:
+    rows = [{"text": texts[i % len(texts)].partition(" ")[0]} for i in range(5_000)]
+    found = lines(medclf_run(rows, tiny_bundle))
+    assert [line["row"] for line in found] == list(range(1, 5_001))
+    by_text = {row["text"]: line["label"] for row, line in zip(rows, found, strict=True)}
+    assert [line["label"] for line in found] == [by_text[row["text"]] for row in rows]
+
+
+def test_no_texts(medclf_run: Run, tiny_bundle: Path) -> None:
+    assert lines(medclf_run("", tiny_bundle)) == []
+
+
+def test_a_row_that_cannot_be_classified_ends_the_run(medclf_run: Run, tiny_bundle: Path) -> None:
+    done = medclf_run([{"text": "baba"}, {"text": "CANARY-7f3a\0"}], tiny_bundle)
+    assert done.returncode == 1
+    assert "row 2: the text holds a NUL character. Correct the row" in done.stderr
+    assert "CANARY" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"text": "CANARY-7f3a', "row 2: a string does not end at byte"),
+        ('{"texts": "CANARY-7f3a"}', "row 2: field 'text' is missing"),
+        ('{"text": 7}', "row 2: expected a string"),
+        ('["CANARY-7f3a"]', "row 2: expected an object"),
+        ('{"text": "CANARY-7f3a", "text_pair": "b"}', "row 2: some rows have a text_pair and some have none"),
+    ],
+)
+def test_a_line_that_cannot_be_read(medclf_run: Run, tiny_bundle: Path, line: str, message: str) -> None:
+    done = medclf_run(f'{{"text": "baba"}}\n{line}\n', tiny_bundle, "--on-error", "skip")
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "CANARY" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "no bundle is named"),
+        (("bundle", "--precision", "int4"), "--precision: 'int4' is not one of its values"),
+        (("bundle", "--threads", "0"), "--threads: '0' is not a number from 1 to 1024"),
+        (("bundle", "--colour", "red"), "unknown option --colour"),
+        (("bundle", "other"), "other has no value, or is one too many"),
+    ],
+)
+def test_a_wrong_command_line(medclf_run: Run, arguments: tuple[str, ...], message: str) -> None:
+    done = medclf_run("", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_the_version_is_that_of_python(medclf_run: Run) -> None:
+    from medclf import __version__
+
+    assert medclf_run("", "--version").stdout == f"{__version__}\n"
+    assert re.match("medclf-run BUNDLE", medclf_run("", "--help").stdout)
+
+
+def test_onnx_runtime_is_missing(medclf_run: Run, tiny_bundle: Path, tmp_path: Path) -> None:
+    done = medclf_run("", tiny_bundle, "--runtime", tmp_path / "absent.so")
+    assert done.returncode == 1
+    assert "ONNX Runtime cannot be loaded" in done.stderr
+
+
+def test_a_library_that_is_not_onnx_runtime(medclf_run: Run, tiny_bundle: Path, library: Path) -> None:
+    done = medclf_run("", tiny_bundle, "--runtime", library)
+    assert done.returncode == 1
+    assert "is not ONNX Runtime" in done.stderr
+
+
+@pytest.mark.data
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not here (MEDCLF_DATA names its folder)")
+@pytest.mark.skipif(not BUNDLES, reason="MEDCLF_BUNDLES names no folder of real bundles")
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize(("bundle", "data"), [("medabs5", "medabs5"), ("ade", "ade"), ("medabs5", "hoc")])
+def test_the_answers_to_real_texts_are_those_of_python(medclf_run: Run, bundle: str, data: str, precision: str) -> None:
+    rows = [json.loads(line) for line in (DATA / data / "dev.jsonl").read_text(encoding="utf-8").splitlines()]
+    nasty = [{"text": text} for text in NASTY]
+    same(medclf_run, Path(BUNDLES) / bundle / "bundle", precision, [{"text": row["text"]} for row in rows] + nasty)
+
+
+def test_nasty_texts_hold_faults_and_answers() -> None:
+    faults = [text_fault(text) for text in NASTY]
+    assert any(faults)
+    assert not all(faults)
