@@ -48,6 +48,11 @@ SETS = {
         "symptom2disease/train.jsonl", "symptom2disease/dev.jsonl", ("--epochs", "8", "--max-length", "128")
     ),
     "ade": Set("ade/train.jsonl", "ade/dev.jsonl", ("--epochs", "1", "--max-length", "128")),
+    "hoc": Set(
+        "hoc/train.jsonl",
+        "hoc/dev.jsonl",
+        ("--label-column", "labels", "--epochs", "6", "--max-length", "128", "--learning-rate", "1e-4"),
+    ),
 }
 
 

@@ -13,7 +13,6 @@ nothing.
 
 import argparse
 import json
-import os
 import statistics
 import tempfile
 import time
@@ -24,11 +23,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
 import torch
 import transformers
-from onnxruntime.quantization import QuantType, quantize_dynamic
-from onnxruntime.transformers import optimizer
 
 from medclf.bench.environment import environment
 from medclf.data.tables import Table
@@ -36,11 +32,13 @@ from medclf.runtime.cores import usable_cores
 from medclf.runtime.runner import Runner
 from medclf.runtime.session import Session
 from medclf.tokenizer import Batch, Encoded, TextEncoder
-from medclf_export.bert import BertConfig, BertGraph, Weights
+from medclf_export.encoder import Built
+from medclf_export.families import EncoderConfig
+from peers import stock_export
 
 CORES = usable_cores()
 BATCH = 16
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+REST_S = 0.3  # between turns: threads of some pools spin for a while after their work
 
 Run = Callable[[Batch], Any]
 
@@ -62,48 +60,29 @@ def load(folder: Path | None) -> Any:
     return transformers.AutoModelForSequenceClassification.from_pretrained(folder, local_files_only=True).eval()
 
 
-def stock_session(path: Path, threads: int) -> Run:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # ways take turns: none may hold a core
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return lambda batch: session.run(None, batch.feed())[0]
-
-
-def export_stock(model: Any, folder: Path) -> dict[str, dict[int, Run]]:
+def stock(model: Any, folder: Path) -> dict[str, dict[int, Run]]:
     """As the documents of PyTorch and ONNX Runtime say."""
-    sample = {name: torch.ones(2, 16, dtype=torch.long) for name in INPUTS}
-    axes = {name: {0: "batch", 1: "sequence"} for name in INPUTS} | {"logits": {0: "batch"}}
-    model.set_attn_implementation("eager")
-    torch.onnx.export(
-        model, tuple(sample.values()), folder / "raw.onnx", input_names=list(INPUTS), output_names=["logits"],
-        dynamic_axes=axes, opset_version=17, dynamo=False,
-    )  # fmt: skip
-    model.set_attn_implementation("sdpa")
-    config = model.config
-    fused = optimizer.optimize_model(
-        str(folder / "raw.onnx"), "bert", config.num_attention_heads, config.hidden_size, opt_level=0
-    )
-    fused.save_model_to_file(str(folder / "fp32.onnx"))
-    quantize_dynamic(
-        folder / "fp32.onnx", folder / "int8.onnx", weight_type=QuantType.QInt8, per_channel=True, reduce_range=True,
-        extra_options={"DefaultTensorType": 1},
-    )  # fmt: skip
-    return {
-        precision: {threads: stock_session(folder / f"{precision}.onnx", threads) for threads in {1, CORES}}
-        for precision in ("fp32", "int8")
-    }
+    raw, fp32, int8 = (folder / f"{name}.onnx" for name in ("raw", "fp32", "int8"))
+    stock_export.export_raw(model, raw)
+    stock_export.optimize(raw, model.config, fp32)
+    stock_export.quantize(fp32, int8)
+
+    def run_on(path: Path, threads: int) -> Run:
+        session = stock_export.open_session(path, threads)
+        return lambda batch: session.run(None, batch.feed())[0]
+
+    return {path.stem: {threads: run_on(path, threads) for threads in {1, CORES}} for path in (fp32, int8)}
 
 
 def build(model: Any, folder: Path) -> Models:
-    weights = Weights({name: value.numpy() for name, value in model.state_dict().items()})
-    config = BertConfig.from_config(model.config.to_dict(), n_labels=model.config.num_labels, where="config.json")
+    state = {name: value.numpy() for name, value in model.state_dict().items()}
+    config = EncoderConfig.from_config(model.config.to_dict(), n_labels=model.config.num_labels, where="config.json")
     ours = {}
     for precision in ("fp32", "int8"):
-        data = BertGraph(config, weights, int8=precision == "int8").build({}).SerializeToString()
+        route = Built(config, "bert", lambda: state)
+        data = route.build({}, int8=set(route.linears) if precision == "int8" else set()).to_bytes()
         ours[precision] = {threads: Session(data, threads=threads) for threads in {1, CORES}}
-    return Models(model, export_stock(model, folder), ours)
+    return Models(model, stock(model, folder), ours)
 
 
 @torch.inference_mode()
@@ -153,6 +132,7 @@ def measure(found: dict[str, Callable[[Any], Any]], work: dict[str, Any], rounds
     for round_ in range(rounds + 1):
         for name, way in found.items():
             part, n_tokens = work[name]
+            time.sleep(REST_S)
             started = time.perf_counter()
             way(part)
             if round_:
@@ -163,20 +143,24 @@ def measure(found: dict[str, Callable[[Any], Any]], work: dict[str, Any], rounds
     }
 
 
-def all_texts(models: Models, encoder: TextEncoder, texts: Sequence[Encoded], rounds: int) -> Any:
+def all_texts(models: Models, encoder: TextEncoder, texts: Sequence[Encoded], rounds: int, only: str) -> Any:
     """Every way sorts as it likes; padding to 512 is so slow that it gets a sixth of the texts."""
-    found = ways(models, encoder)
+    found = {name: way for name, way in ways(models, encoder).items() if only in name}
     parts = {name: texts[::6] if "512" in name else texts for name in found}
     return measure(found, {name: (part, sum(map(len, part))) for name, part in parts.items()}, rounds)
 
 
-def one_batch(models: Models, encoder: TextEncoder, texts: Sequence[Encoded], rounds: int) -> Any:
-    """The first texts as they come, in one padded batch, all cores for one call."""
-    found: dict[str, Run] = {"torch": partial(run_torch, models.torch)}
+def one_batch(models: Models, encoder: TextEncoder, texts: Sequence[Encoded], rounds: int, only: str) -> Any:
+    """The first texts as they come, in one padded batch, all cores for one call; and given to the runtime."""
+    found: dict[str, Callable[[Any], Any]] = {"torch": partial(run_torch, models.torch)}
     found |= {f"stock {precision}": by_threads[CORES] for precision, by_threads in models.stock.items()}
-    found |= {f"medclf {precision}": sessions[CORES].run for precision, sessions in models.ours.items()}
-    work = encoder.pad(texts), sum(map(len, texts))
-    return measure(found, dict.fromkeys(found, work), rounds)
+    found |= {f"medclf {precision}, one call": sessions[CORES].run for precision, sessions in models.ours.items()}
+    n_tokens, batch = sum(map(len, texts)), encoder.pad(texts)
+    work: dict[str, Any] = dict.fromkeys(found, (batch, n_tokens))
+    for precision, sessions in models.ours.items():
+        found[f"medclf {precision}, runtime"] = Runner(sessions[1], encoder, n_callers=CORES).logits
+        work[f"medclf {precision}, runtime"] = texts, n_tokens
+    return measure({name: way for name, way in found.items() if only in name}, work, rounds)
 
 
 def read_texts(path: Path, n: int) -> list[str]:
@@ -191,10 +175,11 @@ def main() -> None:
     parser.add_argument("--tokenizer", type=Path, help="folder with tokenizer.json; default: the checkpoint")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--texts", type=int, default=96)
+    parser.add_argument("--batch", type=int, default=64, help="texts of the one unsorted batch")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="time the ways with this in their name, such as int8")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     torch.set_num_threads(CORES)
     tokenizer = (options.tokenizer or options.checkpoint) / "tokenizer.json"
     encoder = TextEncoder(tokenizer.read_text(encoding="utf-8"), max_length=512)
@@ -207,8 +192,10 @@ def main() -> None:
         "mean_tokens": sum(map(len, texts)) / len(texts),
         "cores": CORES,
         "rounds": options.rounds,
-        "all_texts": all_texts(models, encoder, texts, options.rounds),
-        "one_unsorted_batch_of_16": one_batch(models, encoder, texts[:BATCH], options.rounds),
+        "all_texts": all_texts(models, encoder, texts, options.rounds, options.only),
+        f"one_unsorted_batch_of_{options.batch}": one_batch(
+            models, encoder, texts[: options.batch], options.rounds, options.only
+        ),
         "environment": environment(),
     }
     text = json.dumps(result, indent=2)

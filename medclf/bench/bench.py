@@ -37,6 +37,7 @@ class BenchOptions:
         repeats: How often each batch is timed, after one round of warm-up.
         data: A table of texts; None for synthetic ones.
         threads: Cores that each path may use; None for all that this process may use.
+        precision: Which models of the bundle; empty for all but fp16, which is made for CUDA.
     """
 
     bundle: Path = Path("bundle")
@@ -46,6 +47,7 @@ class BenchOptions:
     repeats: int = 3
     data: Path | None = None
     threads: int | None = None
+    precision: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("batch", "n_batches", "repeats"):
@@ -107,17 +109,18 @@ def plan_of(options: BenchOptions) -> Plan:
         options: What to measure.
 
     Returns:
-        Each model of the bundle, and PyTorch where it is installed and the checkpoint is there.
+        The models of the bundle that were asked for, and PyTorch where it is installed and the checkpoint is there.
 
     Raises:
+        OptionError: A precision was named that the bundle does not have.
         CheckpointError: A checkpoint was named and is not there, or it is not the bundle's.
         ExtraError: A checkpoint was named and PyTorch is not installed.
     """
     threads = options.threads or usable_cores()
     manifest = read_manifest(options.bundle)
-    specs = [PathSpec(f"medclf {p}", options.bundle, threads, precision=p) for p in manifest.models]
+    specs, left_out = _of_bundle(options, manifest, threads)
     if options.checkpoint is None and (missing := _missing()):
-        return Plan(specs, [f"The paths of PyTorch are left out: {missing}."])
+        return Plan(specs, [*left_out, f"The paths of PyTorch are left out: {missing}."])
     require("torch", extra="train")
     require("transformers", extra="train")
     checkpoint = read_checkpoint(options.checkpoint or CHECKPOINT)
@@ -128,7 +131,19 @@ def plan_of(options: BenchOptions) -> Plan:
         )
     for name, pad_to_max in (("torch, padded to max_length", True), (BASELINE, False)):
         specs.append(PathSpec(name, options.bundle, threads, checkpoint=checkpoint.folder, pad_to_max=pad_to_max))
-    return Plan(specs, [])
+    return Plan(specs, left_out)
+
+
+def _of_bundle(options: BenchOptions, manifest: Manifest, threads: int) -> tuple[list[PathSpec], list[str]]:
+    precisions = [p for p in dict.fromkeys(options.precision or manifest.models) if manifest.model(p)]
+    left_out = []
+    if not options.precision and "fp16" in precisions:
+        precisions.remove("fp16")
+        left_out.append(
+            "medclf fp16 is left out: it is made for CUDA, and a CPU casts its values to fp32 and back. "
+            "Ask for it with --precision fp16."
+        )
+    return [PathSpec(f"medclf {p}", options.bundle, threads, precision=p) for p in precisions], left_out
 
 
 def _missing() -> str | None:

@@ -3,14 +3,12 @@
 import os
 import platform
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from medclf import __version__
-from medclf.runtime.cores import usable_cores
+from medclf.runtime.cores import cpu_features, cpu_name, usable_cores
 
 PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "tokenizers", "torch", "transformers")
-CPUINFO = Path("/proc/cpuinfo")
 
 
 def environment() -> dict[str, Any]:
@@ -20,22 +18,14 @@ def environment() -> dict[str, Any]:
         CPU, cores that may be used and that the host has, load average, and versions; None for what is not known.
     """
     return {
-        "cpu": _cpu(),
+        "cpu": cpu_name(),
+        "cpu_features": cpu_features(),
         "cores_usable": usable_cores(),
         "cores_host": os.cpu_count(),
         "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.machine()}",
         "versions": {"medclf": __version__, "python": platform.python_version(), **_versions()},
     }
-
-
-def _cpu() -> str:
-    try:
-        lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    models = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(models, platform.machine())
 
 
 def _versions() -> dict[str, str | None]:

@@ -189,7 +189,8 @@ def load_torch(spec: PathSpec) -> Loaded:
         feed = encoder.pad(encoded, length=length).feed()
         with torch.inference_mode():
             logits = model(**{name: torch.from_numpy(ids) for name, ids in feed.items() if name in inputs}).logits
-        labels = decide(manifest.labels, manifest.labels.probabilities(logits.numpy()))
+        calibrated = logits.numpy() / np.float32(manifest.temperature)  # the graphs of the bundle have it inside
+        labels = decide(manifest.labels, manifest.labels.probabilities(calibrated))
         return [str(label) for label in labels], np.array([len(one) for one in encoded])
 
     return Loaded(run, lambda lengths: len(lengths) * (length or int(lengths.max())))

@@ -28,6 +28,9 @@ def bench(
         Path | None, typer.Option(help="Table of texts, of which the first are taken. Default: random words.")
     ] = None,
     threads: Annotated[int | None, typer.Option(help="Cores of each path. Default: all that it may use.")] = None,
+    precision: Annotated[
+        list[str] | None, typer.Option(help="Model of the bundle; repeat for several. Default: all but fp16.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="File for the JSON document.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the JSON document and no table.")] = False,
@@ -38,7 +41,7 @@ def bench(
 
     if output:
         check_output(output, overwrite=overwrite)
-    options = BenchOptions(bundle, checkpoint, batch, n_batches, repeats, data, threads)
+    options = BenchOptions(bundle, checkpoint, batch, n_batches, repeats, data, threads, tuple(precision or ()))
     plan = plan_of(options)
     for line in plan.left_out:
         console.print(line, soft_wrap=True)

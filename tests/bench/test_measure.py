@@ -1,6 +1,8 @@
 import io
+import json
 import multiprocessing
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -118,3 +120,18 @@ def test_paths_take_turns_and_the_warm_up_does_not_count(tiny_bundle: Path, text
     for one in found:
         assert [len(timing.labels) for timing in one.timings] == [3, 5, 3, 5]
         assert (one.memory.before_load or 0) <= (one.memory.after_load or 0) <= (one.memory.peak or 0)
+
+
+def test_pytorch_gives_the_labels_of_a_model_with_a_temperature(
+    tiny_multi_label_checkpoint: Path, tmp_path: Path, texts: list[str]
+) -> None:
+    from medclf_export.pipeline import ExportOptions, export_bundle
+
+    checkpoint = Path(shutil.copytree(tiny_multi_label_checkpoint, tmp_path / "checkpoint"))
+    record = {"columns": {"text": ["text"], "pair": []}, "label_column": ["label"], "max_length": 64, "splits": {}}
+    (checkpoint / "training.json").write_text(json.dumps(record | {"temperature": 0.25}))
+    export_bundle(ExportOptions(checkpoint, tmp_path / "bundle"))
+    batch = TextBatch(texts, None)
+    spec = PathSpec("", tmp_path / "bundle", 1, precision="fp32", checkpoint=checkpoint)
+    ours, theirs = (load(spec).run(batch)[0] for load in (load_bundle, load_torch))
+    assert theirs == ours  # with these thresholds, logits that are not divided give other sets

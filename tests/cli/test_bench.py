@@ -1,10 +1,12 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from medclf.bench.bench import BenchOptions, plan_of
 from medclf.cli.bench import main
 
 SMALL = ("--batch", 4, "--n-batches", 2, "--repeats", 1, "--threads", 1)
@@ -42,6 +44,22 @@ def test_without_a_checkpoint_the_table_has_the_bundle_alone(bench: Callable[...
     assert "CANARY" not in done.out + done.err
 
 
+def test_fp16_is_timed_on_a_cpu_only_where_it_is_asked_for(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where no checkpoint is
+    bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+    manifest = json.loads((bundle / "medclf.json").read_text())
+    manifest["models"]["fp16"] = manifest["models"]["fp32"]
+    (bundle / "medclf.json").write_text(json.dumps(manifest))
+    plan = plan_of(BenchOptions(bundle))
+    assert [spec.precision for spec in plan.specs] == ["fp32", "int8"]
+    assert plan.left_out[0].startswith("medclf fp16 is left out: it is made for CUDA")
+    asked = plan_of(BenchOptions(bundle, precision=("fp16", "fp32", "fp16")))
+    assert [spec.precision for spec in asked.specs] == ["fp16", "fp32"]
+    assert len(asked.left_out) == 1  # PyTorch
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -49,6 +67,7 @@ def test_without_a_checkpoint_the_table_has_the_bundle_alone(bench: Callable[...
         (("--data", "absent.csv"), 1, "absent.csv does not exist"),
         (("--repeats", "0"), 1, "repeats is 0, expected at least 1"),
         (("--threads", "0"), 1, "threads is 0, expected at least 1"),
+        (("--precision", "fp16"), 1, "precision fp16: this bundle holds fp32, int8 only"),
         (("--output", "there.json"), 1, "there.json exists already"),
         (("--batch", "many"), 2, "--batch"),
     ],
