@@ -3,7 +3,7 @@
 Numbers and label names only; no text of the data is here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -12,17 +12,8 @@ import numpy as np
 
 from medclf.bundle import Manifest
 from medclf.evaluate.metrics import SHOWN, scores
+from medclf.evaluate.page import page, table
 from medclf.labels import Floats, Targets
-
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; color: #1c1e21; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
-table { border-collapse: collapse; margin: .6rem 0; }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid #d8dadd; }
-th { text-align: left; font-weight: 600; } td { font-variant-numeric: tabular-nums; } td.n { text-align: right; }
-.scroll { overflow-x: auto; } .note { color: #5b6068; font-size: .9rem; }
-@media (prefers-color-scheme: dark) { body { background: #17191c; color: #e6e7e9; } th, td { border-color: #3a3e44; } }
-"""
 
 
 @dataclass(frozen=True)
@@ -54,33 +45,7 @@ def report(manifest: Manifest, evaluation: Evaluation | None) -> str:
     if evaluation is not None:
         sections.append(_held_out(manifest, evaluation))
     sections += [_int8(manifest), _parity(manifest), _limits()]
-    body = "\n".join(section for section in sections if section)
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>medclf report</title>'
-        f"<style>{STYLE}</style></head><body>\n{body}\n</body></html>\n"
-    )
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Write a table; numbers are aligned to the right.
-
-    Args:
-        header: Names of the columns.
-        rows: Cells; text is escaped, floats are given four digits.
-
-    Returns:
-        HTML.
-    """
-    head = "".join(f"<th>{escape(name)}</th>" for name in header)
-    body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f'<td class="n">{value:.4f}</td>'
-    return f'<td class="n">{value:,}</td>' if isinstance(value, int) else f"<td>{escape(str(value))}</td>"
+    return page("medclf report", sections)
 
 
 def _head(manifest: Manifest) -> str:
