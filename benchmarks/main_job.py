@@ -109,7 +109,8 @@ def collect(folder: Path) -> dict[str, Any]:
     predicted = json.loads((folder / "medclf-predict.stdout").read_text())
     predicted["input"] = Path(predicted["input"]).name
     bench = json.loads((folder / "bench.json").read_text())
-    bench["texts"]["source"] = Path(bench["texts"]["source"]).name
+    for workload in bench["workloads"]:
+        workload["texts"]["source"] = Path(workload["texts"]["source"]).name
     return {
         "metrics": json.loads((folder / "checkpoint" / "metrics.json").read_text()),
         "gates": {precision: model["gates"] for precision, model in manifest["models"].items()},
@@ -131,7 +132,8 @@ def tables() -> str:
     results = [json.loads(file.read_text()) for file in files if file.exists()]
     lines = markdown(QUALITY, [quality_row(one) for one in results])
     for one in results:
-        lines += ["", f"{one['set']}:", "", *markdown(SPEED, [speed_row(path) for path in one["bench"]["paths"]])]
+        (workload,) = one["bench"]["workloads"]
+        lines += ["", f"{one['set']}:", "", *markdown(SPEED, [speed_row(path) for path in workload["paths"]])]
     return "\n".join(lines)
 
 

@@ -1,6 +1,7 @@
-"""The parent of the workers: gives each batch to every path in turn, and sums up what they report."""
+"""The parent of the workers: gives each turn to every path, one after the other, and sums up what they report."""
 
 import multiprocessing
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from medclf.bench.texts import TextBatch
-from medclf.bench.worker import Memory, PathSpec, Timing, serve
+from medclf.bench.worker import Memory, PathSpec, Timing, Turn, serve
+from medclf.bench.workloads import Workload
 from medclf.errors import MedclfError
 
 BASELINE = "torch, padded to the longest"
@@ -21,16 +22,16 @@ LAST_WORDS_S = 2.0
 
 @dataclass(frozen=True)
 class Measured:
-    """What one path did in the rounds that count.
+    """What one path did of one workload in the rounds that count.
 
     Attributes:
         spec: The path.
-        timings: One a batch and round, warm-up excluded.
-        memory: Its peaks.
+        rounds: One list a round, warm-up excluded, with one timing a turn.
+        memory: Its peaks, after all workloads.
     """
 
     spec: PathSpec
-    timings: list[Timing]
+    rounds: list[list[Timing]]
     memory: Memory
 
 
@@ -42,7 +43,7 @@ class _Worker:
         self._process = process
         self._connection = connection
 
-    def ask(self, request: TextBatch | None) -> Any:
+    def ask(self, request: Turn | None) -> Any:
         """Send a request and wait for the answer."""
         self._connection.send(request)
         return self.answer()
@@ -64,35 +65,42 @@ class _Worker:
 
 def measure(
     specs: Sequence[PathSpec],
-    batches: Sequence[TextBatch],
+    workloads: Sequence[Workload],
     *,
     repeats: int,
     progress: Callable[[], None] = lambda: None,
-) -> list[Measured]:
-    """Time every path on every batch; they take turns, so that a disturbance of the machine strikes all alike.
+) -> list[list[Measured]]:
+    """Time every path on every workload; they take turns, so that a disturbance of the machine strikes all alike.
 
     Args:
         specs: The paths.
-        batches: The texts.
+        workloads: What they do.
         repeats: Rounds that count; one more goes before, as warm-up.
-        progress: Called after each batch of each path.
+        progress: Called after each turn of each path.
 
     Returns:
-        What each path did, in the order of `specs`.
+        Workload by workload, what each path did, in the order of `specs`.
     """
-    timings: dict[str, list[Timing]] = {spec.name: [] for spec in specs}
     with ExitStack() as stack:
         workers = [stack.enter_context(_worker(spec)) for spec in specs]
         for worker in workers:
             worker.answer()  # its model is loaded; all load at the same time
-        for repeat in range(repeats + 1):
-            for batch in batches:
-                for worker in workers:
-                    timing = worker.ask(batch)
-                    if repeat:
-                        timings[worker.spec.name].append(timing)
-                    progress()
-        return [Measured(worker.spec, timings[worker.spec.name], worker.ask(None)) for worker in workers]
+        rounds = [_rounds(workers, workload, repeats, progress) for workload in workloads]
+        memory = [worker.ask(None) for worker in workers]
+    return [[Measured(*one) for one in zip(specs, of_workload, memory, strict=True)] for of_workload in rounds]
+
+
+def _rounds(
+    workers: Sequence[_Worker], workload: Workload, repeats: int, progress: Callable[[], None]
+) -> list[list[list[Timing]]]:
+    """Path by path, round by round, the timing of each turn."""
+    found: list[list[list[Timing]]] = [[[] for _ in range(repeats + 1)] for _ in workers]
+    for repeat in range(repeats + 1):
+        for batches in workload.turns:
+            for worker, rounds in zip(workers, found, strict=True):
+                rounds[repeat].append(worker.ask(Turn(batches, workload.concurrency)))
+                progress()
+    return [rounds[1:] for rounds in found]
 
 
 @contextmanager
@@ -115,31 +123,36 @@ def summaries(measured: Sequence[Measured]) -> list[dict[str, Any]]:
     """Turn timings into the figures of the report.
 
     Args:
-        measured: The paths; speed-ups are given if one of them is BASELINE.
+        measured: The paths of one workload; speed-ups are given if one of them is BASELINE.
 
     Returns:
-        One entry a path, in order; None for what is not known.
+        One entry a path, in order; None for what is not known. Rates are medians of the rounds, and speed-ups medians
+        of the ratios within each round.
     """
-    rates = {one.spec.name: _rate(one, lambda timing: len(timing.labels)) for one in measured}
-    baseline = rates.get(BASELINE)
-    return [
-        {
-            "path": one.spec.name,
-            "documents_per_s": rates[one.spec.name],
-            "tokens_per_s": _rate(one, lambda timing: timing.n_tokens),
-            "padded_per_real_token": sum(t.n_padded for t in one.timings) / sum(t.n_tokens for t in one.timings),
-            **_percentiles([timing.seconds for timing in one.timings]),
-            "memory_before_load_mb": _megabytes(one.memory.before_load),
-            "memory_after_load_mb": _megabytes(one.memory.after_load),
-            "memory_peak_mb": _megabytes(one.memory.peak),
-            "speedup": rates[one.spec.name] / baseline if baseline else None,
-        }
-        for one in measured
-    ]
+    seconds = {one.spec.name: [sum(timing.seconds for timing in turns) for turns in one.rounds] for one in measured}
+    baseline = seconds.get(BASELINE)
+    return [_summary(one, seconds[one.spec.name], baseline) for one in measured]
 
 
-def _rate(measured: Measured, amount: Callable[[Timing], int]) -> float:
-    return sum(map(amount, measured.timings)) / sum(timing.seconds for timing in measured.timings)
+def _summary(one: Measured, seconds: Sequence[float], baseline: Sequence[float] | None) -> dict[str, Any]:
+    turns = one.rounds[0]  # every round does the same work
+    n_texts, n_tokens = sum(turn.n_texts for turn in turns), sum(turn.n_tokens for turn in turns)
+    latencies = [latency for turns in one.rounds for turn in turns for latency in turn.latencies]
+    ratios = [theirs / ours for theirs, ours in zip(baseline or (), seconds, strict=bool(baseline))]
+    return {
+        "path": one.spec.name,
+        "documents_per_s": n_texts / statistics.median(seconds),
+        "documents_per_s_min": n_texts / max(seconds),
+        "documents_per_s_max": n_texts / min(seconds),
+        "tokens_per_s": n_tokens / statistics.median(seconds),
+        "padded_per_real_token": sum(turn.n_padded for turn in turns) / n_tokens,
+        **_percentiles(latencies),
+        "latencies_ms": [round(1000 * latency, 3) for latency in latencies],
+        "memory_before_load_mb": _megabytes(one.memory.before_load),
+        "memory_after_load_mb": _megabytes(one.memory.after_load),
+        "memory_peak_mb": _megabytes(one.memory.peak),
+        "speedup": statistics.median(ratios) if ratios else None,
+    }
 
 
 def _percentiles(seconds: Sequence[float]) -> dict[str, float]:

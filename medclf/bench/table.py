@@ -15,6 +15,7 @@ COLUMNS = {  # field of the report -> heading and form
     "memory_peak_mb": ("peak MB", "{:,.0f}"),
     "speedup": ("speed-up", "{:.2f}x"),
 }
+SHARE = {"share_of_peak": ("of peak", "{:.0%}")}  # only where the peak was measured
 
 
 def table(paths: Sequence[Mapping[str, Any]], *, title: str) -> Table:
@@ -29,11 +30,48 @@ def table(paths: Sequence[Mapping[str, Any]], *, title: str) -> Table:
     """
     made = Table(title=title, title_justify="left")
     made.add_column("path", no_wrap=True)
-    for heading, _ in COLUMNS.values():
+    columns = COLUMNS | (SHARE if "share_of_peak" in paths[0] else {})
+    for heading, _ in columns.values():
         made.add_column(heading, justify="right", no_wrap=True)
     for entry in paths:
-        made.add_row(entry["path"], *(_cell(entry[name], form) for name, (_, form) in COLUMNS.items()))
+        made.add_row(entry["path"], *(_cell(entry[name], form) for name, (_, form) in columns.items()))
     return made
+
+
+def title_of(report: Mapping[str, Any], workload: Mapping[str, Any]) -> str:
+    """Say what a workload was and where it was measured.
+
+    Args:
+        report: Of `medclf.bench.bench.bench`.
+        workload: One of its workloads.
+
+    Returns:
+        One line.
+    """
+    texts, callers = workload["texts"], workload["concurrency"]
+    return (
+        f"{texts['n_texts']:,} texts in batches of {workload['batch']}"
+        + (f" from {callers} callers" if callers > 1 else "")
+        + f", {report['repeats']} rounds, {report['threads']} core(s) of {report['environment']['cpu']}; "
+        f"{texts['source']}, {texts['tokens_mean']:.0f} tokens on average"
+    )
+
+
+def roofline_line(report: Mapping[str, Any]) -> str:
+    """Say what the peak of this CPU is.
+
+    Args:
+        report: Of a run with `roofline`.
+
+    Returns:
+        One line.
+    """
+    peaks = report["roofline"]
+    return (
+        f"Peak of ONNX Runtime's products here, {report['threads']} core(s): fp32 {peaks['fp32_gmac_per_s']:,.0f}, "
+        f"INT8 {peaks['int8_gmac_per_s']:,.0f} GMAC/s. 'of peak' is the time that the needed products take at that "
+        "rate, over the time measured."
+    )
 
 
 def _cell(value: float | None, form: str) -> str:

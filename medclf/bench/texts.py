@@ -93,6 +93,23 @@ def synthetic_texts(tokenizer_json: str, manifest: Manifest, n_texts: int, *, se
     return [" ".join(chance.choices(words, k=length - 2)) for length in lengths]
 
 
+def texts_of_length(tokenizer_json: str, n_texts: int, length: int, *, seed: int) -> list[str]:
+    """Make texts of random words that all have the same number of tokens.
+
+    Args:
+        tokenizer_json: Contents of a `tokenizer.json`.
+        n_texts: How many.
+        length: Tokens of each, special tokens included, at least SHORTEST.
+        seed: Equal seeds give equal texts.
+
+    Returns:
+        Texts of whole words, one token each.
+    """
+    chance = random.Random(seed)
+    words = one_token_words(tokenizer_json, chance)
+    return [" ".join(chance.choices(words, k=max(SHORTEST, length) - 2)) for _ in range(n_texts)]
+
+
 def one_token_words(tokenizer_json: str, chance: random.Random) -> list[str]:
     """Pick words that are one token each, so that a text of n words has n tokens.
 

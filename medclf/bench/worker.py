@@ -1,7 +1,7 @@
 """One way to run the model, in a process of its own, so that thread pools and memory do not mix.
 
-The parent sends batches of texts through a pipe and gets timings back. The clock runs from the list of strings to the
-labels, tokenizing included, the pipe not.
+The parent sends turns, batches of texts, through a pipe and gets timings back. The clock runs from the list of strings
+to the labels, tokenizing included, the pipe not.
 """
 
 import contextlib
@@ -9,7 +9,8 @@ import inspect
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -38,6 +39,7 @@ class PathSpec:
         bundle: The bundle; its tokenizer serves all ways.
         threads: Cores that it may use.
         precision: The bundle's model that it runs; None for PyTorch.
+        provider: Where a bundle's model runs, `cpu` or `cuda`.
         checkpoint: The model of PyTorch.
         pad_to_max: PyTorch: whether batches are padded to `max_length`, or to their longest text.
     """
@@ -46,23 +48,39 @@ class PathSpec:
     bundle: Path
     threads: int
     precision: str | None = None
+    provider: str = "cpu"
     checkpoint: Path | None = None
     pad_to_max: bool = False
 
 
 @dataclass(frozen=True)
-class Timing:
-    """One batch that was timed.
+class Turn:
+    """Batches to run.
 
     Attributes:
-        seconds: From strings to labels.
-        labels: The label of each text.
+        batches: The texts.
+        concurrency: Callers that take one batch after the other, each in a thread of its own.
+    """
+
+    batches: Sequence[TextBatch]
+    concurrency: int = 1
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A turn that was timed.
+
+    Attributes:
+        seconds: From the first strings to the last labels.
+        latencies: Seconds of each batch, from its strings to its labels.
+        n_texts: Texts of all batches.
         n_tokens: Real tokens, after truncation.
         n_padded: Tokens of the arrays that the model was given, padding included.
     """
 
     seconds: float
-    labels: list[str]
+    latencies: tuple[float, ...]
+    n_texts: int
     n_tokens: int
     n_padded: int
 
@@ -102,7 +120,7 @@ def serve(connection: Connection, spec: PathSpec) -> None:
     """Do what the parent asks, until it closes the pipe.
 
     Args:
-        connection: Gets batches, or None for the memory so far; gives a Timing, a Memory, or the text of an error.
+        connection: Gets turns, or None for the memory so far; gives a Timing, a Memory, or the text of an error.
         spec: The way to run the model.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it closes the pipe
@@ -125,14 +143,44 @@ def _serve(connection: Connection, spec: PathSpec) -> None:
     after_load = peak_memory()
     connection.send("")  # ready
     while True:
-        batch = connection.recv()
-        if batch is None:
+        turn = connection.recv()
+        if turn is None:
             connection.send(Memory(before_load, after_load, peak_memory()))
-            continue
-        start = time.perf_counter()
-        labels, lengths = loaded.run(batch)
-        seconds = time.perf_counter() - start
-        connection.send(Timing(seconds, labels, int(lengths.sum()), loaded.n_padded(lengths)))
+        else:
+            connection.send(run_turn(loaded, turn))
+
+
+def run_turn(loaded: Loaded, turn: Turn) -> Timing:
+    """Run the batches of a turn and time them.
+
+    Args:
+        loaded: The model.
+        turn: The batches.
+
+    Returns:
+        What it took.
+    """
+    waiting = iter(turn.batches)  # one for all callers: `next` on it is atomic
+    latencies: list[float] = []
+    lengths: list[Lengths] = []
+
+    def call() -> None:
+        for batch in waiting:
+            start = time.perf_counter()
+            _, found = loaded.run(batch)
+            latencies.append(time.perf_counter() - start)
+            lengths.append(found)
+
+    start = time.perf_counter()
+    if turn.concurrency == 1:
+        call()
+    else:
+        with ThreadPoolExecutor(turn.concurrency) as callers:
+            for caller in [callers.submit(call) for _ in range(turn.concurrency)]:
+                caller.result()
+    seconds = time.perf_counter() - start
+    n_tokens, n_padded = sum(int(one.sum()) for one in lengths), sum(map(loaded.n_padded, lengths))
+    return Timing(seconds, tuple(latencies), sum(map(len, lengths)), n_tokens, n_padded)
 
 
 def _import(spec: PathSpec) -> None:
@@ -153,7 +201,9 @@ def load_bundle(spec: PathSpec) -> Loaded:
     Returns:
         The model.
     """
-    classifier = Classifier.load(spec.bundle, provider="cpu", precision=str(spec.precision), threads=spec.threads)
+    classifier = Classifier.load(
+        spec.bundle, provider=spec.provider, precision=str(spec.precision), threads=spec.threads
+    )
 
     def run(batch: TextBatch) -> tuple[list[str], Lengths]:
         answers = classifier.classify(batch.texts, batch.pairs)

@@ -3,8 +3,10 @@ import json
 import multiprocessing
 import os
 import shutil
+import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -12,7 +14,8 @@ from medclf.bench.environment import environment
 from medclf.bench.measure import BASELINE, Measured, _Worker, measure, summaries
 from medclf.bench.table import table
 from medclf.bench.texts import TextBatch
-from medclf.bench.worker import Memory, PathSpec, Timing, load_bundle, load_torch, peak_memory
+from medclf.bench.worker import Loaded, Memory, PathSpec, Timing, Turn, load_bundle, load_torch, peak_memory, run_turn
+from medclf.bench.workloads import Workload
 from medclf.errors import MedclfError
 
 
@@ -20,24 +23,37 @@ def spec_of(name: str) -> PathSpec:
     return PathSpec(name, Path("bundle"), 1, precision="fp32")
 
 
-def timings(*seconds: float) -> list[Timing]:
-    return [Timing(one, ["a", "b"], n_tokens=10, n_padded=15) for one in seconds]
+def round_of(*seconds: float) -> list[Timing]:
+    return [Timing(one, (one,), n_texts=2, n_tokens=10, n_padded=15) for one in seconds]
 
 
 MEASURED = [
-    Measured(spec_of("fast"), timings(0.1, 0.3), Memory(10_000_000, 20_000_000, 30_000_000)),
-    Measured(spec_of(BASELINE), timings(1.0, 1.0), Memory(None, None, None)),
+    Measured(
+        spec_of("fast"),
+        [round_of(0.1, 0.3), round_of(0.2, 0.6), round_of(0.1, 0.1)],
+        Memory(10_000_000, 20_000_000, 30_000_000),
+    ),
+    Measured(spec_of(BASELINE), [round_of(1.0, 1.0), round_of(1.0, 1.0), round_of(1.0, 3.0)], Memory(None, None, None)),
 ]
+
+
+def workload(*batches: TextBatch, concurrency: int = 1) -> Workload:
+    return Workload(len(batches[0].texts) if batches else 1, None, concurrency, batches)
 
 
 def test_the_figures() -> None:
     fast, slow = summaries(MEASURED)
-    assert fast["documents_per_s"] == pytest.approx(4 / 0.4)
+    assert fast["documents_per_s"] == pytest.approx(4 / 0.4)  # the median of the rounds
+    assert (fast["documents_per_s_min"], fast["documents_per_s_max"]) == (
+        pytest.approx(4 / 0.8),
+        pytest.approx(4 / 0.2),
+    )
     assert fast["tokens_per_s"] == pytest.approx(20 / 0.4)
     assert fast["padded_per_real_token"] == 1.5
-    assert (fast["p50_ms"], fast["p99_ms"]) == (pytest.approx(200), pytest.approx(298))
+    assert (fast["p50_ms"], fast["p99_ms"]) == (pytest.approx(150), pytest.approx(585))
+    assert fast["latencies_ms"] == [100, 300, 200, 600, 100, 100]
     assert (fast["memory_before_load_mb"], fast["memory_after_load_mb"], fast["memory_peak_mb"]) == (10, 20, 30)
-    assert (fast["speedup"], slow["speedup"]) == (pytest.approx(5), 1)
+    assert (fast["speedup"], slow["speedup"]) == (pytest.approx(5), 1)  # 5, 2.5 and 20 within the rounds
     assert slow["memory_peak_mb"] is None
 
 
@@ -90,13 +106,13 @@ def test_all_paths_do_the_same_work(tiny_bundle: Path, tiny_checkpoint: Path, te
 
 def test_an_error_of_a_worker_is_raised_here(tmp_path: Path) -> None:
     with pytest.raises(MedclfError, match=r"^medclf fp32: .* is not a bundle: it does not exist"):
-        measure([PathSpec("medclf fp32", tmp_path / "absent", 1, precision="fp32")], [], repeats=1)
+        measure([PathSpec("medclf fp32", tmp_path / "absent", 1, precision="fp32")], [workload()], repeats=1)
 
 
 def test_a_bug_in_a_worker_shows_no_text(tiny_bundle: Path, capfd: pytest.CaptureFixture[str]) -> None:
     batch = TextBatch({"CANARY-7f3a": 1})  # type: ignore[arg-type]  # no list: a bug of the caller
     with pytest.raises(MedclfError, match=r"^medclf fp32: internal error: KeyError\. Please report it") as caught:
-        measure([PathSpec("medclf fp32", tiny_bundle, 1, precision="fp32")], [batch], repeats=1)
+        measure([PathSpec("medclf fp32", tiny_bundle, 1, precision="fp32")], [workload(batch)], repeats=1)
     assert "CANARY" not in str(caught.value) + "".join(capfd.readouterr())
 
 
@@ -112,14 +128,41 @@ def test_a_worker_that_dies_is_told() -> None:
 
 
 def test_paths_take_turns_and_the_warm_up_does_not_count(tiny_bundle: Path, texts: list[str]) -> None:
-    batches = [TextBatch(texts[:3]), TextBatch(texts[3:8])]
+    one = workload(TextBatch(texts[:3]), TextBatch(texts[3:8]))
+    other = workload(*(TextBatch([text]) for text in texts[:20]), concurrency=3)
     steps: list[int] = []
     specs = [PathSpec(f"medclf {p}", tiny_bundle, 1, precision=p) for p in ("fp32", "int8")]
-    found = measure(specs, batches, repeats=2, progress=lambda: steps.append(1))
-    assert len(steps) == 3 * 2 * 2
-    for one in found:
-        assert [len(timing.labels) for timing in one.timings] == [3, 5, 3, 5]
-        assert (one.memory.before_load or 0) <= (one.memory.after_load or 0) <= (one.memory.peak or 0)
+    found = measure(specs, [one, other], repeats=2, progress=lambda: steps.append(1))
+    assert len(steps) == 3 * 2 * (2 + 2)  # 20 batches are two turns of three callers
+    for by_path, n_texts in zip(found, ([3, 5], [12, 8]), strict=True):
+        assert [measured.spec for measured in by_path] == specs
+        for measured in by_path:
+            assert [[timing.n_texts for timing in turns] for turns in measured.rounds] == [n_texts, n_texts]
+            memory = measured.memory
+            assert (memory.before_load or 0) <= (memory.after_load or 0) <= (memory.peak or 0)
+
+
+def test_callers_share_the_batches_of_a_turn() -> None:
+    taken: list[str] = []
+    at_once = threading.Barrier(3, timeout=30)
+
+    def run(batch: TextBatch) -> tuple[list[str], np.ndarray]:
+        at_once.wait()  # as no batch ends before three have begun
+        taken.extend(batch.texts)
+        return ["a"], np.array([len(batch.texts[0])])
+
+    batches = [TextBatch(["x" * n]) for n in range(1, 7)]
+    timing = run_turn(Loaded(run, lambda lengths: 10 * len(lengths)), Turn(batches, concurrency=3))
+    assert sorted(taken, key=len) == [batch.texts[0] for batch in batches]
+    assert (timing.n_texts, timing.n_tokens, timing.n_padded, len(timing.latencies)) == (6, 21, 60, 6)
+
+
+def test_an_error_of_one_caller_ends_the_turn() -> None:
+    def run(batch: TextBatch) -> tuple[list[str], np.ndarray]:
+        raise MedclfError("no memory")
+
+    with pytest.raises(MedclfError, match="no memory"):
+        run_turn(Loaded(run, len), Turn([TextBatch(["a"])] * 4, concurrency=2))
 
 
 def test_pytorch_gives_the_labels_of_a_model_with_a_temperature(

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -26,10 +27,11 @@ def test_all_paths(bench: Callable[..., Any], tiny_checkpoint: Path, tmp_path: P
     report = json.loads(done.out)
     assert (done.code, report["left_out"]) == (0, [])
     names = ["medclf fp32", "medclf int8", "torch, padded to max_length", "torch, padded to the longest"]
-    assert [path["path"] for path in report["paths"]] == names
-    assert report["paths"][-1]["speedup"] == 1
-    assert report["paths"][2]["padded_per_real_token"] > report["paths"][3]["padded_per_real_token"] >= 1
-    assert report["texts"]["n_texts"] == 8
+    (workload,) = report["workloads"]
+    assert [path["path"] for path in workload["paths"]] == names
+    assert workload["paths"][-1]["speedup"] == 1
+    assert workload["paths"][2]["padded_per_real_token"] > workload["paths"][3]["padded_per_real_token"] >= 1
+    assert workload["texts"]["n_texts"] == 8
     assert json.loads((tmp_path / "bench.json").read_text()) == report
 
 
@@ -42,6 +44,24 @@ def test_without_a_checkpoint_the_table_has_the_bundle_alone(bench: Callable[...
     assert "torch" not in done.out
     assert "6 texts in batches of 4" in done.out
     assert "CANARY" not in done.out + done.err
+
+
+def test_a_grid_of_workloads_with_a_page(bench: Callable[..., Any], tiny_bundle: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(tiny_bundle, tmp_path / "other"))
+    grid = ("--batch", "1,2", "--lengths", "5,9", "--concurrency", "1,2")
+    done = bench(*grid, "--compare", other, "--precision", "int8", "--roofline", "--html", "page.html", "--json")
+    assert done.code == 0, done.err
+    report = json.loads(done.out)
+    shape = [(one["batch"], one["length"], one["concurrency"]) for one in report["workloads"]]
+    assert shape == [(batch, length, callers) for batch in (1, 2) for length in (5, 9) for callers in (1, 2)]
+    for one in report["workloads"]:
+        assert one["texts"]["tokens_mean"] == one["length"]
+        assert [path["path"] for path in one["paths"]] == ["medclf int8", f"medclf int8 of {other}"]
+        assert all(0 < path["share_of_peak"] < 1 for path in one["paths"])
+    assert report["roofline"]["int8_gmac_per_s"] > 0
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("<svg") == 3 + 1 + 8  # throughput by each field, quality, and the latencies of each workload
+    assert not re.search(r"(?:src|href)=[\"']?https?:", page)
 
 
 def test_fp16_is_timed_on_a_cpu_only_where_it_is_asked_for(
@@ -69,7 +89,18 @@ def test_fp16_is_timed_on_a_cpu_only_where_it_is_asked_for(
         (("--threads", "0"), 1, "threads is 0, expected at least 1"),
         (("--precision", "fp16"), 1, "precision fp16: this bundle holds fp32, int8 only"),
         (("--output", "there.json"), 1, "there.json exists already"),
-        (("--batch", "many"), 2, "--batch"),
+        (("--batch", "many"), 2, "expected whole numbers with commas between"),
+        (("--batch", "4,0"), 1, "batch is 0, expected at least 1"),
+        (("--batch", ","), 1, "batch is empty, expected one value or more"),
+        (("--lengths", "-3"), 1, "lengths is -3, expected at least 1"),
+        (("--lengths", "8", "--data", "there.json"), 1, "give one of them"),
+        (("--providers", "cpu,tpu"), 1, "providers: tpu is not one of cpu, cuda"),
+        (("--providers", "auto"), 1, "providers: auto is not one of cpu, cuda"),
+        (("--providers", "cuda", "--precision", "int8"), 1, "nothing is left to time of"),
+        (("--providers", "cuda", "--precision", "fp32"), 1, "medclf fp32 on cuda: provider cuda"),
+        (("--compare", "absent"), 1, "absent is not a bundle"),
+        (("--html", "a", "--output", "a"), 2, "the page and the document need files of their own"),
+        (("--html", "there.json"), 1, "there.json exists already"),
     ],
 )
 def test_what_is_refused(
