@@ -74,9 +74,14 @@ class TextEncoder:
             max_length: Most tokens of one text or pair, special tokens included.
 
         Raises:
-            InputError: The tokenizer does not add special tokens as BERT or RoBERTa does.
+            InputError: It is no tokenizer, or does not add special tokens as BERT or RoBERTa does.
         """
-        self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
+        except Exception as error:  # `tokenizers` raises bare exceptions
+            raise InputError(
+                f"it cannot be read by tokenizers {tokenizers.__version__}: it is damaged, or of a newer version."
+            ) from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._before, self._between, self._second_type = self._special_ids()
@@ -87,8 +92,8 @@ class TextEncoder:
 
     @property
     def vocabulary_size(self) -> int:
-        """Number of tokens, added ones included."""
-        return int(self._tokenizer.get_vocab_size(with_added_tokens=True))
+        """Ids go from 0 to this, exclusive; ids between may be unused."""
+        return 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
 
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Encoded]:
         """Turn texts into token ids, cut at `max_length`.

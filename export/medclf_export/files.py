@@ -10,6 +10,7 @@ from typing import Any
 
 import medclf
 from medclf.bundle import MANIFEST, FileRecord, Manifest, ModelRecord
+from medclf.errors import CheckpointError
 from medclf.train.checkpoint import Checkpoint, TrainingRecord
 
 PACKAGES = ("torch", "transformers", "tokenizers", "onnx", "onnxruntime", "numpy")
@@ -82,6 +83,9 @@ def tokenizer_files(folder: Path, tokenizer_json: str, max_length: int) -> dict[
 
     Returns:
         Name -> contents.
+
+    Raises:
+        CheckpointError: A file beside `tokenizer.json` is damaged.
     """
     tokenizer = json.loads(tokenizer_json)
     tokenizer |= {"truncation": None, "padding": None}  # the reader's business, by model_max_length
@@ -104,7 +108,12 @@ def tokenizer_files(folder: Path, tokenizer_json: str, max_length: int) -> dict[
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_bytes())) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} is not a JSON object: mend or remove it.") from error
 
 
 def write_bundle(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> Manifest:

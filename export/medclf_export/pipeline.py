@@ -8,7 +8,7 @@ from typing import Literal
 
 from medclf.atomic import atomic_folder, check_output
 from medclf.bundle import Manifest, TextColumns
-from medclf.errors import ExportError, GateError, OptionError
+from medclf.errors import CheckpointError, ExportError, GateError, InputError, OptionError
 from medclf.evaluate.card import model_card
 from medclf.evaluate.report import Evaluation, report
 from medclf.golden import TEXTS
@@ -72,16 +72,18 @@ class Source:
         record: How it was trained; defaults for a checkpoint that medclf did not train.
         model: The PyTorch model.
         route: How its graphs are made.
-        tokenizer_json: Contents of `tokenizer.json`.
         encoder: The tokenizer.
+        tokenizer_json: Contents of `tokenizer.json`.
+        tokenizer_files: Name -> contents of the tokenizer's files in the bundle.
     """
 
     checkpoint: Checkpoint
     record: TrainingRecord
     model: CheckpointModel
     route: Route
-    tokenizer_json: str
     encoder: TextEncoder
+    tokenizer_json: str
+    tokenizer_files: Mapping[str, bytes]
 
 
 def export_bundle(options: ExportOptions) -> Manifest:
@@ -204,7 +206,7 @@ class Export:
         rows = self._rows
         evaluation = None if rows is None else Evaluation(rows.source, rows.label_ids, self._logits)
         contents = {
-            **tokenizer_files(source.checkpoint.folder, source.tokenizer_json, source.record.max_length),
+            **source.tokenizer_files,
             "config.json": (source.checkpoint.folder / "config.json").read_bytes(),
             "README.md": model_card(manifest).encode(),
             "report.html": report(manifest, evaluation).encode(),
@@ -226,14 +228,22 @@ def _read(options: ExportOptions) -> Source:
     temperature = 1.0 if checkpoint.record is None else checkpoint.record.temperature
     route = find_route(checkpoint, model, temperature=temperature, backend=options.backend)
     record = _record(options, checkpoint, route.signature.n_positions)
-    tokenizer_json = (checkpoint.folder / "tokenizer.json").read_text(encoding="utf-8")
-    encoder = TextEncoder(tokenizer_json, max_length=record.max_length)
+    tokenizer_json, encoder = _tokenizer(checkpoint.folder / "tokenizer.json", record.max_length)
     if encoder.vocabulary_size > route.signature.vocabulary_size:
         raise ExportError(
-            f"{checkpoint.folder}: the tokenizer has {encoder.vocabulary_size} tokens and the model only "
+            f"{checkpoint.folder}: the tokenizer gives ids up to {encoder.vocabulary_size - 1} and the model has only "
             f"{route.signature.vocabulary_size} embeddings. They do not belong together."
         )
-    return Source(checkpoint, record, model, route, tokenizer_json, encoder)
+    files = tokenizer_files(checkpoint.folder, tokenizer_json, record.max_length)
+    return Source(checkpoint, record, model, route, encoder, tokenizer_json, files)
+
+
+def _tokenizer(path: Path, max_length: int) -> tuple[str, TextEncoder]:
+    try:
+        tokenizer_json = path.read_text(encoding="utf-8")
+        return tokenizer_json, TextEncoder(tokenizer_json, max_length=max_length)
+    except (InputError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path}: {error} Take the file of the model that the training began from.") from error
 
 
 def _record(options: ExportOptions, checkpoint: Checkpoint, n_positions: int) -> TrainingRecord:

@@ -119,10 +119,8 @@ def read_encoder(folder: Path, manifest: Manifest) -> TextEncoder:
     data = read_verified(folder, manifest, TOKENIZER)
     try:
         return TextEncoder(data.decode("utf-8"), max_length=manifest.max_length)
-    except InputError as error:
-        raise BundleError(f"{folder / TOKENIZER}: {error}") from error
-    except Exception as error:  # `tokenizers` raises bare exceptions
-        raise BundleError(f"{folder / TOKENIZER} cannot be read. Update tokenizers, or export again.") from error
+    except (InputError, UnicodeDecodeError) as error:
+        raise BundleError(f"{folder / TOKENIZER}: {error} Update tokenizers, or export again.") from error
 
 
 def read_model(folder: Path, manifest: Manifest, precision: str) -> tuple[bytes, dict[str, bytes]]:

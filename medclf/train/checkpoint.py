@@ -132,7 +132,8 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         CheckpointError: A file is missing or damaged, or the labels have no names.
     """
     if not folder.is_dir():
-        raise CheckpointError(f"{folder} does not exist. Train a checkpoint with medclf-train, or name its folder.")
+        found = "is a file, a folder was expected" if folder.exists() else "does not exist"
+        raise CheckpointError(f"{folder} {found}. Train a checkpoint with medclf-train, or name its folder.")
     missing = [name for name in ("config.json", "tokenizer.json", "model.safetensors") if not (folder / name).is_file()]
     if missing:
         raise CheckpointError(f"{folder} is not a checkpoint: {', '.join(missing)} missing. medclf-train writes them.")

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -118,6 +119,8 @@ def test_int8_is_refused_where_it_is_not_what_was_asked(checkpoint: Path, rows: 
 
     refused(options(min_speedup=1000), GateError, r"INT8 runs .* times as fast as fp32 .* No bundle was written")
     refused(options(min_rows=500), GateError, "at least 500 held-out rows, .*held_out.csv.* has 120")
+    few = write_csv(tmp_path / "few.csv", labelled_rows(99))
+    refused(replace(options(), eval_data=few), GateError, "at least 100 held-out rows, few.csv .* has 99. Pass --eval")
 
 
 def test_int8_is_refused_where_it_disagrees(
@@ -190,7 +193,7 @@ def test_the_temperature_is_folded_and_fp16_is_added(checkpoint: Path, rows: Pat
         ({"model_type": "distilbert"}, ExportError, r"weight\(s\) are missing, such as "),
         ({"hidden_act": "silu"}, ExportError, "does not support hidden_act = 'silu'"),
         ({"position_embedding_type": "relative_key"}, ExportError, "position_embedding_type = 'relative_key'"),
-        ({"vocab_size": 9}, ExportError, "the tokenizer has .* tokens and the model only 9 embeddings"),
+        ({"vocab_size": 9}, ExportError, "the tokenizer gives ids up to .* and the model has only 9 embeddings"),
         ({"num_hidden_layers": None}, ExportError, "a field that shapes the model is missing or wrong"),
         ({"num_hidden_layers": 3}, ExportError, r"weight\(s\) are missing, such as bert.encoder.layer.2"),
         ({"id2label": None, "label2id": None}, CheckpointError, "no id2label"),
@@ -213,6 +216,45 @@ def test_a_missing_file_is_named(checkpoint: Path, tmp_path: Path, name: str) ->
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     refused(ExportOptions(tmp_path / "none", tmp_path / "bundle"), CheckpointError, "none does not exist")
+    (tmp_path / "file").touch()
+    refused(ExportOptions(tmp_path / "file", tmp_path / "bundle"), CheckpointError, "file is a file, a folder was")
+
+
+@pytest.mark.parametrize(
+    ("name", "contents", "match"),
+    [
+        ("config.json", "{", "config.json is not JSON"),
+        ("tokenizer.json", "{}", r"tokenizer.json: it cannot be read by tokenizers \d.* Take the file of the model"),
+        ("tokenizer_config.json", "{", "tokenizer_config.json is not a JSON object"),
+        ("special_tokens_map.json", "[1]", "special_tokens_map.json is not a JSON object"),
+        ("training.json", "{}", "training.json is damaged: a field is missing or wrong"),
+    ],
+)
+def test_a_damaged_file_is_named(checkpoint: Path, tmp_path: Path, name: str, contents: str, match: str) -> None:
+    (checkpoint / name).write_text(contents)
+    refused(ExportOptions(checkpoint, tmp_path / "bundle"), CheckpointError, match)
+
+
+def test_an_id_beyond_the_embeddings(checkpoint: Path, tmp_path: Path) -> None:
+    tokenizer = json.loads((checkpoint / "tokenizer.json").read_bytes())
+    tokenizer["model"]["vocab"]["zozo"] = 5000  # no more tokens than before, and one with an id of its own
+    (checkpoint / "tokenizer.json").write_text(json.dumps(tokenizer))
+    refused(ExportOptions(checkpoint, tmp_path / "bundle"), ExportError, "gives ids up to 5000 and the model has only")
+
+
+def test_a_tokenizer_that_libmedclf_cannot_mirror(
+    checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokenizer = json.loads((checkpoint / "tokenizer.json").read_bytes())
+    tokenizer["normalizer"] = {"type": "Lowercase"}
+    (checkpoint / "tokenizer.json").write_text(json.dumps(tokenizer))
+    export_bundle(ExportOptions(checkpoint, tmp_path / "bundle"))
+    assert re.search("libmedclf will not open them: the normalizer of its tokenizer is Lowercase", caplog.text)
+    props = {entry.key for entry in onnx.load(tmp_path / "bundle/onnx/model.onnx").metadata_props}
+    assert props == {f"medclf.{key}" for key in ("schema_version", "task", "labels", "thresholds", "max_length",
+                                                 "long_text")}  # fmt: skip
+    with Classifier.load(tmp_path / "bundle") as classifier:
+        assert classifier.predict(["baba CEDI"]) == classifier.predict(["BABA cedi"])
 
 
 def test_weights_that_are_not_finite(checkpoint: Path, tmp_path: Path) -> None:
@@ -243,6 +285,14 @@ def test_an_output_that_exists_is_kept(checkpoint: Path, tmp_path: Path) -> None
     assert (tmp_path / "bundle" / "mine.txt").read_text() == "keep"
     export_bundle(ExportOptions(checkpoint, tmp_path / "bundle", overwrite=True))
     assert not (tmp_path / "bundle" / "mine.txt").exists()
+
+
+def test_an_output_that_cannot_be_written(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"cannot be written: .*file is a file, a folder was expected"):
+        export_bundle(ExportOptions(checkpoint, tmp_path / "file" / "bundle"))
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere
+    refused(ExportOptions(checkpoint, tmp_path / "bundle"), OutputError, "no permission to write into")
 
 
 def test_a_length_that_the_model_does_not_have(checkpoint: Path, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_tokenizer_that_is_not_listed(bundle: Path) -> None:
 
 def test_a_tokenizer_that_is_none(bundle: Path) -> None:
     replace_file(bundle, TOKENIZER, b"{}")
-    refused(bundle, BundleError, r"tokenizer\.json cannot be read")
+    refused(bundle, BundleError, r"tokenizer\.json: it cannot be read by tokenizers .* Update")
 
 
 def test_a_tokenizer_of_another_kind(bundle: Path) -> None:
