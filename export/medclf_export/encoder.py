@@ -134,7 +134,8 @@ class EncoderGraph:
         rows = self._rows(hidden, packing.tokens, f"{name}.attention_in")
         query, key, value = self._attention_inputs(name, rows, ("query", "key", "value"), packing)
         context = self._attention([query, key, value, "", packing.keys], f"{name}_context")
-        packed = self._graph.add("Gather", [context, packing.tokens], f"{name}_packed")
+        flat = self._graph.add("Reshape", [context, self._graph.int64(-1, self._config.hidden_size)], f"{name}_flat")
+        packed = self._graph.add("Gather", [flat, packing.tokens], f"{name}_packed")
         return self._after_attention(name, packed, hidden, packing.tokens)
 
     def _last_layer(self, name: str, hidden: str, packing: Packing) -> str:
@@ -146,8 +147,11 @@ class EncoderGraph:
         first = graph.add("Gather", [hidden, packing.starts], f"{hidden}_first")
         rows = self._rows(first, packing.starts, linear_name)
         query = linear(graph, rows, self._weights.linear(f"{_prefix(name)}.attention.self.query"), f"{name}_query_2d")
-        query = graph.add("Unsqueeze", [query, graph.int64(1)], f"{name}_query")  # [batch, 1, hidden]
-        context = self._attention([query, key, value, "", "", packing.key_bias], f"{name}_context")
+        query = graph.add("Unsqueeze", [query, graph.int64(1)], f"{name}_query_3d")
+        # It asks twice: for a single query ONNX Runtime takes a product whose sums depend on the padding.
+        query = graph.add("Concat", [query, query], f"{name}_query", axis=1)  # [batch, 2, hidden]
+        context = self._attention([query, key, value, "", "", packing.key_bias], f"{name}_contexts")
+        context = graph.add("Gather", [context, graph.scalar(0)], f"{name}_context", axis=1)
         return self._after_attention(name, context, first, packing.starts)
 
     def _attention_inputs(self, name: str, rows: Rows, parts: tuple[str, ...], packing: Packing) -> list[str]:
@@ -171,10 +175,9 @@ class EncoderGraph:
         return graph.add("Add", [scaled, graph.scalar(offset)], name)
 
     def _attention(self, inputs: list[str], output: str) -> str:
-        """Attention of all heads, flattened to [batch * queries, hidden]."""
-        graph, n_heads = self._graph, self._config.n_heads
-        padded = graph.add("MultiHeadAttention", inputs, f"{output}_3d", domain=ORT_DOMAIN, num_heads=n_heads)
-        return graph.add("Reshape", [padded, graph.int64(-1, self._config.hidden_size)], output)
+        """Attention of all heads, [batch, queries, hidden]."""
+        n_heads = self._config.n_heads
+        return self._graph.add("MultiHeadAttention", inputs, output, domain=ORT_DOMAIN, num_heads=n_heads)
 
     def _after_attention(self, name: str, context: str, residual: str, like: str) -> str:
         """The output of attention and the feed-forward, each with its residual and LayerNorm."""

@@ -28,8 +28,9 @@ class Packing:
         slots: int64 [batch, longest]; the packed row of each padded place.
         tokens: int64 [tokens]; the place of each packed row in the flattened padded layout.
         keys: int32 [batch, longest]; 1 where attention may look.
-        key_bias: float32 (float16 in fp16) [batch, heads, 1, longest]; the same as an addend, for attention with one
-            query a text: there, ONNX Runtime before 1.21 ignores `keys` (seen with 1.19.2 and 1.20.1).
+        key_bias: float32 (float16 in fp16) [batch, heads, 2, longest]; the same as an addend, for attention with two
+            queries a text: with fewer queries than keys, ONNX Runtime before 1.21 ignores `keys` (seen with 1.19.2 and
+            1.20.1).
     """
 
     places: str
@@ -84,5 +85,5 @@ def add_packing(graph: Graph, n_heads: int, *, half: bool = False) -> Packing:
         slots=slots,
         tokens=graph.add("Reshape", [flat, graph.int64(-1)], "tokens"),
         keys=graph.add("Cast", [keys], "keys", to=TensorProto.INT32),
-        key_bias=graph.add("Expand", [bias, graph.int64(1, n_heads, 1, 1)], "key_bias"),
+        key_bias=graph.add("Expand", [bias, graph.int64(1, n_heads, 2, 1)], "key_bias"),
     )
