@@ -14,7 +14,8 @@
     │   └── IntegrityError      a file that is missing, or is not the one that was exported
     ├── ProviderError           an execution provider that was asked for and not obtained
     ├── SessionError            a model that was closed, or carried through a fork (also a RuntimeError)
-    └── InputError              a text that cannot be classified           (also a ValueError)
+    ├── InputError              a text that cannot be classified           (also a ValueError)
+    └── RequestError            a request that a server refused, or could not answer
 
 No message ever holds a piece of a text: a row number and a length are enough to find it.
 """
@@ -78,3 +79,33 @@ class SessionError(MedclfError, RuntimeError):
 
 class InputError(MedclfError, ValueError):
     """A text that cannot be classified; names its row number and length, never the text."""
+
+
+class RequestError(MedclfError):
+    """A request that a server refused, or could not answer; raised by the server and by `medclf.client`.
+
+    Attributes:
+        status: The HTTP status; 0 where no answer came.
+        error_type: The kind of error, as text-embeddings-inference names kinds, such as `Validation`.
+        retry_after_s: Seconds after which another try is worth it; None where none is.
+    """
+
+    status: int
+    error_type: str
+    retry_after_s: float | None
+
+    def __init__(
+        self, message: str, *, status: int = 400, error_type: str = "Validation", retry_after_s: float | None = None
+    ) -> None:
+        """Refuse, or tell of a refusal.
+
+        Args:
+            message: What is wrong; never a piece of the request.
+            status: The HTTP status; 0 where no answer came.
+            error_type: The kind of error.
+            retry_after_s: Seconds after which another try is worth it; None where none is.
+        """
+        super().__init__(message)
+        self.status = status
+        self.error_type = error_type
+        self.retry_after_s = retry_after_s
