@@ -30,10 +30,12 @@ class Classifier:
     Attributes:
         manifest: What the bundle says about itself.
         precision: Which of its models was taken, `fp32` or `int8`.
+        n_callers: How many batches it runs at a time.
     """
 
     manifest: Manifest
     precision: str
+    n_callers: int
 
     def __init__(
         self, manifest: Manifest, precision: str, *, session: Session, encoder: TextEncoder, n_callers: int = 1
@@ -57,6 +59,7 @@ class Classifier:
             )
         self.manifest = manifest
         self.precision = precision
+        self.n_callers = n_callers
         self._session = session
         self._encoder = encoder
         self._runner = Runner(session, encoder, n_callers=n_callers)
@@ -194,6 +197,29 @@ class Classifier:
             float32 [texts, labels], columns as in `classes_`.
         """
         return self.classify(texts, pairs).logits
+
+    def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Encoded]:
+        """Turn texts into token ids, for a service that forms its own batches.
+
+        Args:
+            texts: Texts without a fault (`medclf.text.text_fault`).
+            pairs: The second text of each, for a model that was trained on pairs.
+
+        Returns:
+            One entry a text, cut at the bundle's `max_length`.
+        """
+        return self._encoder.encode(texts, pairs)
+
+    def run_batch(self, encoded: Sequence[Encoded]) -> Floats:
+        """Run the model once, in the caller's thread; may be called from `n_callers` threads at a time.
+
+        Args:
+            encoded: At least one text, from `encode`.
+
+        Returns:
+            Logits, float32 [texts, labels].
+        """
+        return self._session.run(self._encoder.pad(encoded))
 
     def close(self) -> None:
         """Free the model and its threads; later calls raise a SessionError."""

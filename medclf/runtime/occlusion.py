@@ -122,7 +122,7 @@ def explain_all(
     def variants() -> Iterator[_Variant]:
         for text, pair in texts:
             waiting.append(pieces_of(text, pair, max_pieces=max_pieces))
-            yield from _variants(text, pair, waiting[-1])
+            yield from leave_out(text, pair, waiting[-1])
 
     answers = _answers(classifier, variants())
     for whole in answers:
@@ -154,8 +154,17 @@ def pieces_of(text: str, pair: str | None = None, *, max_pieces: int = MAX_PIECE
     )
 
 
-def _variants(text: str, pair: str | None, pieces: Iterable[Piece]) -> Iterator[_Variant]:
-    """The whole text, and then the text without each piece."""
+def leave_out(text: str, pair: str | None, pieces: Iterable[Piece]) -> Iterator[_Variant]:
+    """Give what the model is asked: the whole text, and then the text without each piece.
+
+    Args:
+        text: The text.
+        pair: Its second text, or None.
+        pieces: From `pieces_of`.
+
+    Yields:
+        A text and its second text.
+    """
     yield text, pair
     for piece in pieces:
         yield (text, _without(pair or "", piece)) if piece.second else (_without(text, piece), pair)

@@ -87,7 +87,7 @@ def _model(bundle: Path, manifest: Manifest, precision: str, provider: str) -> l
         return [Check(f"{precision} opens", False, str(error))]
     opens = Check(f"{precision} opens", True, f"on {classifier.provider}, IR {record.ir_version}, opset {record.opset}")
     with classifier:
-        golden = _check(f"{precision} golden texts", lambda: _golden(classifier))
+        golden = _check(f"{precision} golden texts", lambda: check_golden(classifier))
     return [opens, golden, _operators(bundle, manifest, precision, provider)]
 
 
@@ -118,7 +118,18 @@ def _listed(found: Mapping[Operator, int]) -> str:
     return f"{shown}{', ...' if len(by_name) > N_SHOWN else ''} ({by_name.total()} nodes)"
 
 
-def _golden(classifier: Classifier) -> str:
+def check_golden(classifier: Classifier) -> str:
+    """Hold the answers of an open model against those at export.
+
+    Args:
+        classifier: The model.
+
+    Returns:
+        What was found, for people.
+
+    Raises:
+        BundleError: The answers differ by more than rounding.
+    """
     precision = classifier.precision
     recorded = np.array(classifier.manifest.golden.get(precision, []), dtype=np.float32)
     expected = (len(TEXTS), len(classifier.labels))
