@@ -13,8 +13,14 @@ import typer
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = (ROOT / "medclf", ROOT / "export" / "medclf_export")
 SOURCES = sorted(path for package in PACKAGES for path in package.rglob("*.py"))
-COMMANDS = ("train", "export", "verify", "predict", "bench")
-DISTRIBUTION = {"sklearn": "scikit-learn", "optimum": "optimum-onnx"}  # where the import name is another
+COMMANDS = ("train", "export", "verify", "predict", "bench", "serve")
+DISTRIBUTION = {
+    "sklearn": "scikit-learn",
+    "optimum": "optimum-onnx",
+    "prometheus_client": "prometheus-client",
+    "opentelemetry": "opentelemetry-sdk",
+    "pydantic_core": "pydantic",
+}  # where the import name is another
 
 
 def test_import_contracts_hold():

@@ -1,0 +1,1 @@
+"""medclf-serve: the runner behind HTTP, with batches formed from whatever waits, and a page for people."""
