@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 from medclf.bundle import TextColumns
 from medclf.data.label_cells import parse_indicators, parse_labels
@@ -16,8 +17,10 @@ from medclf.errors import DataError, OptionError
 from medclf.labels import Label
 from medclf.text import text_fault
 
-__all__ = ["SUFFIXES", "LabelledTexts", "Row", "Table", "join_text", "read_labelled"]
+__all__ = ["SUFFIXES", "Faults", "LabelledTexts", "Row", "Table", "join_text", "read_labelled", "read_usable"]
 
+Faults = dict[str, list[tuple[int, str]]]  # column -> row number, and what is wrong, fit for the end of a message
+_T = TypeVar("_T")
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
 
@@ -120,6 +123,7 @@ class LabelledTexts:
         pairs: The second text of each, or None for single texts.
         labels: The label of each: a string, or a tuple of strings in a table where a text may have several.
         rows: The row number of each in the table, the first data row being 1.
+        groups: What each belongs to, such as its patient; None for none. Never shown, as it may name a person.
     """
 
     file: Path
@@ -128,6 +132,7 @@ class LabelledTexts:
     pairs: list[str] | None
     labels: list[Label]
     rows: list[int]
+    groups: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -154,12 +159,13 @@ class LabelledTexts:
             pairs=None if self.pairs is None else [self.pairs[i] for i in chosen],
             labels=[self.labels[i] for i in chosen],
             rows=[self.rows[i] for i in chosen],
+            groups=None if self.groups is None else [self.groups[i] for i in chosen],
         )
 
 
 def read_labelled(
     path: Path, *, columns: TextColumns, label_column: tuple[str, ...],
-    multi_label: bool | None = None, encoding: str = "utf-8",
+    multi_label: bool | None = None, encoding: str = "utf-8", group_column: str | None = None,
 ) -> LabelledTexts:  # fmt: skip
     """Read a whole table of texts with their labels.
 
@@ -170,58 +176,127 @@ def read_labelled(
         multi_label: Whether a text may have several labels: a list, or a string with `;` between them. None takes
             lists for several and strings for one.
         encoding: Character encoding of the table.
+        group_column: Column of what a text belongs to, such as its patient; None for none.
 
     Returns:
         Every row, in order.
 
     Raises:
-        DataError: The table cannot be read, or rows have no usable text or label; names all of them.
-        OptionError: A label column is also a text column, or the encoding is not known.
+        DataError: The table cannot be read, or rows have no usable text, label or group; names all of them.
+        OptionError: A column is named as two things, or the encoding is not known.
     """
-    both = [column for column in label_column if column in (*columns.text, *columns.pair)]
-    if both:
-        raise OptionError(f"column {both[0]!r} is named as text and as label: the label would be in the text.")
-    data = LabelledTexts(path, _sha256(path), [], [] if columns.pair else None, [], [])
-    faults: dict[str, list[tuple[int, str]]] = {}
-    numbers: list[int] = []
-    cells: dict[str, list[object]] = {column: [] for column in label_column}
-    with Table(path, encoding=encoding) as table:
-        table.check_columns((*columns.text, *columns.pair, *label_column))
-        for row in table:
-            for column, fault in _append(data, row, columns):
-                faults.setdefault(column, []).append((row.number, fault))
-            numbers.append(row.number)
-            for column, seen in cells.items():
-                seen.append(row.values.get(column))
-    labels, wrong = _labels(cells, multi_label=multi_label)
-    faults |= {column: [(numbers[position], fault) for position, fault in rows] for column, rows in wrong.items()}
+    data, faults = read_usable(
+        path, columns=columns, label_column=label_column,
+        multi_label=multi_label, encoding=encoding, group_column=group_column,
+    )  # fmt: skip
     if faults:
         raise DataError(" ".join(_faults_text(path, column, rows) for column, rows in faults.items()))
-    data.labels.extend(labels)
     return data
 
 
-def _append(data: LabelledTexts, row: Row, columns: TextColumns) -> list[tuple[str, str]]:
-    """Add the text of a row, or give its faults by column."""
-    text, text_wrong = join_text(row, columns.text)
-    pair, pair_wrong = join_text(row, columns.pair) if columns.pair else ("", None)
-    if text is not None and pair is not None:
-        data.texts.append(text)
-        data.rows.append(row.number)
-        if data.pairs is not None:
-            data.pairs.append(pair)
-    named = (("+".join(columns.text), text_wrong), ("+".join(columns.pair), pair_wrong))
-    return [(column, wrong) for column, wrong in named if wrong]
+def read_usable(
+    path: Path, *, columns: TextColumns, label_column: tuple[str, ...],
+    multi_label: bool | None = None, encoding: str = "utf-8", group_column: str | None = None,
+) -> tuple[LabelledTexts, Faults]:  # fmt: skip
+    """Read the rows of a table that can be used, and say what is wrong with the others.
+
+    Args:
+        path: As of `read_labelled`.
+        columns: As of `read_labelled`.
+        label_column: As of `read_labelled`.
+        multi_label: As of `read_labelled`.
+        encoding: As of `read_labelled`.
+        group_column: As of `read_labelled`.
+
+    Returns:
+        The rows without a fault, in order, and for each column the row numbers of the others with what is wrong.
+
+    Raises:
+        DataError: The table cannot be read.
+        OptionError: A column is named as two things, or the encoding is not known.
+    """
+    _check_roles(columns, label_column, group_column)
+    named = {"+".join(columns.text): columns.text, "+".join(columns.pair): columns.pair}
+    read: dict[str, list[str | None]] = {name: [] for name, parts in named.items() if parts}
+    cells: dict[str, list[object]] = {column: [] for column in label_column}
+    groups: list[str | None] = []
+    faults: Faults = {}
+    numbers: list[int] = []
+    with Table(path, encoding=encoding) as table:
+        table.check_columns((*columns.text, *columns.pair, *label_column, *filter(None, [group_column])))
+        for row in table:
+            numbers.append(row.number)
+            for name, values in read.items():
+                text, fault = join_text(row, named[name])
+                values.append(text)
+                if fault:
+                    faults.setdefault(name, []).append((row.number, fault))
+            for column, seen in cells.items():
+                seen.append(row.values.get(column))
+            if group_column is not None:
+                groups.append(_group(row.values.get(group_column)))
+                if groups[-1] is None:
+                    faults.setdefault(group_column, []).append((row.number, "has no group"))
+    labels, wrong = _labels(cells, multi_label=multi_label)
+    faults |= {column: [(numbers[position], fault) for position, fault in rows] for column, rows in wrong.items()}
+    first, second = (read.get("+".join(names)) for names in (columns.text, columns.pair))
+    whole = _Whole(numbers, first or [], second, labels, groups if group_column is not None else None)
+    return whole.usable(path), faults
+
+
+def _check_roles(columns: TextColumns, label_column: Sequence[str], group_column: str | None) -> None:
+    texts = (*columns.text, *columns.pair)
+    both = next((column for column in label_column if column in texts), None)
+    if both is not None:
+        raise OptionError(f"column {both!r} is named as text and as label: the label would be in the text.")
+    if group_column in (*texts, *label_column):
+        raise OptionError(f"column {group_column!r} is named as group and as text or label: they must differ.")
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """A table as it was read, with None for what cannot be used."""
+
+    numbers: list[int]
+    texts: list[str | None]
+    pairs: list[str | None] | None
+    labels: list[Label | None]
+    groups: list[str | None] | None
+
+    def usable(self, path: Path) -> LabelledTexts:
+        columns = [column for column in (self.texts, self.pairs, self.labels, self.groups) if column is not None]
+        good = [i for i in range(len(self.numbers)) if all(column[i] is not None for column in columns)]
+
+        def of(column: Sequence[_T | None]) -> list[_T]:
+            return [value for value in (column[i] for i in good) if value is not None]
+
+        return LabelledTexts(
+            file=path,
+            sha256=_sha256(path),
+            texts=of(self.texts),
+            pairs=None if self.pairs is None else of(self.pairs),
+            labels=of(self.labels),
+            rows=of(self.numbers),
+            groups=None if self.groups is None else of(self.groups),
+        )
+
+
+def _group(cell: object) -> str | None:
+    return (str(cell).strip() or None) if isinstance(cell, str | int | float) else None
 
 
 def _labels(
     cells: dict[str, list[object]], *, multi_label: bool | None
-) -> tuple[list[Label], dict[str, list[tuple[int, str]]]]:
+) -> tuple[list[Label | None], dict[str, list[tuple[int, str]]]]:
+    """Give the label of each row, None where it has a fault, and the faults by column and position."""
     if len(cells) > 1:
-        return parse_indicators(cells)
+        labels, faults = parse_indicators(cells)
+        bad = {position for rows in faults.values() for position, _ in rows}
+        return [None if position in bad else label for position, label in enumerate(labels)], faults
     ((column, only),) = cells.items()
-    labels, faults = parse_labels(only, multi_label=multi_label)
-    return labels, {column: faults} if faults else {}
+    labels, found = parse_labels(only, multi_label=multi_label)
+    bad, good = {position for position, _ in found}, iter(labels)
+    return [None if position in bad else next(good) for position in range(len(only))], {column: found} if found else {}
 
 
 def _faults_text(path: Path, column: str, rows: list[tuple[int, str]]) -> str:

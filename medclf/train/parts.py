@@ -4,8 +4,9 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from medclf.data.keys import text_keys
 from medclf.data.readers import rows_text
-from medclf.data.splits import split, text_keys
+from medclf.data.splits import split
 from medclf.data.tables import LabelledTexts, read_labelled
 from medclf.errors import DataError
 from medclf.labels import SEPARATOR, Labels, names_of

@@ -10,15 +10,16 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from medclf.data.splits import Split, split, text_keys
+from medclf.data.keys import text_keys
+from medclf.data.splits import Split, folds, split
 from medclf.data.tables import LabelledTexts
-from medclf.errors import DataError
+from medclf.errors import DataError, OptionError
 from medclf.labels import Label
 
 
-def data(labels: Sequence[Label], texts: list[str] | None = None) -> LabelledTexts:
+def data(labels: Sequence[Label], texts: list[str] | None = None, groups: list[str] | None = None) -> LabelledTexts:
     texts = texts or [f"text {i}" for i in range(len(labels))]
-    return LabelledTexts(Path("notes.csv"), "", texts, None, list(labels), list(range(1, len(labels) + 1)))
+    return LabelledTexts(Path("notes.csv"), "", texts, None, list(labels), list(range(1, len(labels) + 1)), groups)
 
 
 def parts(table: LabelledTexts, *, seed: int = 0) -> Split:
@@ -58,12 +59,6 @@ def test_equal_texts_stay_in_one_part(caplog: pytest.LogCaptureFixture) -> None:
     assert not keys[0] & keys[2]
     assert not keys[1] & keys[2]
     assert "300 of 400 rows repeat the text of another" in caplog.text
-
-
-def test_pairs_are_equal_only_when_both_texts_are() -> None:
-    table = LabelledTexts(Path("a.csv"), "", ["A", "a", "a"], ["B", "b", "c"], ["x"] * 3, [1, 2, 3])
-    keys = text_keys(table)
-    assert keys[0] == keys[1] != keys[2]
 
 
 def test_part_that_is_not_asked_for_is_empty() -> None:
@@ -153,3 +148,96 @@ def test_sets_that_teach_nothing_are_refused() -> None:
         parts(data([("a", "b")] * 20))
     with pytest.raises(DataError, match="2 different texts with 2 labels are too few for a split"):
         parts(data([("a",), ("b",)] * 5, ["one text", "another text"] * 5))
+
+
+# Groups
+
+
+def of_patients(n: int, *, seed: int = 0) -> LabelledTexts:
+    """Notes of n patients, 1 to 30 each, whose classes differ from patient to patient."""
+    chance = np.random.default_rng(seed)
+    labels: list[Label] = []
+    groups: list[str] = []
+    for patient in range(n):
+        often = chance.dirichlet((4, 2, 1))
+        n_notes = int(chance.integers(1, 31))
+        labels += chance.choice(["a", "b", "c"], size=n_notes, p=often).tolist()
+        groups += [f"patient {patient}"] * n_notes
+    return data(labels, groups=groups)
+
+
+def test_groups_are_whole_and_classes_keep_their_shares() -> None:
+    table = of_patients(300)
+    made = parts(table)
+    sides = [{table.groups[i] for i in part} for part in (made.train, made.validation, made.test)]  # type: ignore[index]
+    assert sum(map(len, sides)) == 300
+    n = len(table)
+    assert [len(part) / n for part in (made.train, made.validation, made.test)] == pytest.approx(
+        [0.7, 0.1, 0.2], abs=0.01
+    )
+    for name, found in shares(table, made).items():
+        assert found == pytest.approx([0.7, 0.1, 0.2], abs=0.02), name
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    rows=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 7), st.integers(0, 30)), min_size=1, max_size=60),
+    seed=st.integers(0, 9),
+)
+def test_no_group_and_no_text_on_two_sides(rows: list[tuple[str, int, int]], seed: int) -> None:
+    table = data([row[0] for row in rows], [f"text {row[2]}" for row in rows], [str(row[1]) for row in rows])
+    for divide in (lambda: [*vars(parts(table, seed=seed)).values()], lambda: folds(table, 3, seed=seed)):
+        try:
+            made = divide()
+        except DataError:
+            continue  # too few groups, or a class in too few of them
+        assert sorted(np.concatenate(made)) == list(range(len(table)))
+        for what in (table.texts, table.groups or []):
+            sides = [{what[i] for i in part} for part in made]
+            assert sum(map(len, sides)) == len(set(what))
+
+
+def test_one_group_is_refused() -> None:
+    with pytest.raises(DataError, match=r"of 1 group\(s\), 1 if groups.*right --group-column") as caught:
+        parts(data(["a", "b"] * 20, groups=["CANARY-7f3a"] * 40))
+    assert "CANARY" not in str(caught.value)
+    with pytest.raises(DataError, match=r"of 20 group\(s\), 1 if groups that share a text count as one: 3 parts need"):
+        parts(data(["a", "b"] * 20, ["one text"] * 40, [str(i // 2) for i in range(40)]))
+
+
+def test_class_of_one_patient_is_refused() -> None:
+    with pytest.raises(DataError, match=r"1 of 3 classes have too few groups .*: 'c' \(1\); at least 3 each"):
+        parts(data(["a", "b"] * 20 + ["c"] * 9, groups=[str(i // 4) for i in range(40)] + ["99"] * 9))
+
+
+# Folds
+
+
+def test_folds_are_stratified_and_cover_every_row_once() -> None:
+    table = data(["a"] * 70 + ["b"] * 25 + ["c"] * 5)
+    made = folds(table, 5, seed=1)
+    assert sorted(np.concatenate(made)) == list(range(100))
+    assert [Counter(table.select(part).labels) for part in made] == [Counter(a=14, b=5, c=1)] * 5
+    assert not all(np.array_equal(*pair) for pair in zip(made, folds(table, 5, seed=2), strict=True))
+
+
+def test_folds_of_sets() -> None:
+    table = data([("a",), ("b",), ("a", "b"), ()] * 30)
+    counts = [Counter(table.select(part).labels) for part in folds(table, 4, seed=0)]
+    assert all(sum(count.values()) == pytest.approx(30, abs=3) for count in counts)
+    assert sum(counts, Counter()) == Counter(table.labels)
+
+
+@pytest.mark.parametrize(
+    ("table", "n", "message"),
+    [
+        (data(["a", "b"] * 20), 1, "folds is 1, expected 2 or more"),
+        (data(["a", "b"] * 4), 20, "8 different texts are too few for 20 folds"),
+        (data(["a", "b"] * 9 + ["c"] * 2), 3, r"different texts for a split into 3 parts: 'c' \(2\)"),
+        (data(["a"] * 9), 3, "all 9 rows have the label 'a'"),
+        (data(["a", "b"] * 9, groups=["x"] * 18), 3, r"of 1 group\(s\)"),
+    ],
+)
+def test_folds_that_cannot_be(table: LabelledTexts, n: int, message: str) -> None:
+    with pytest.raises((DataError, OptionError), match=message):
+        folds(table, n, seed=0)

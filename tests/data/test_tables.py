@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medclf.bundle import TextColumns
-from medclf.data.tables import LabelledTexts, Row, Table, join_text, read_labelled
+from medclf.data.tables import LabelledTexts, Row, Table, join_text, read_labelled, read_usable
 from medclf.errors import DataError, OptionError
 
 CANARY = "CANARY-7f3a"
@@ -216,3 +216,48 @@ def test_what_csv_and_json_write_is_read_back(tmp_path_factory: pytest.TempPathF
     for name in ("a.csv", "a.jsonl"):
         data = read(folder / name)
         assert list(zip(data.texts, data.labels, strict=True)) == [(text, label.strip()) for text, label in rows]
+
+
+# Groups, and rows that can be used
+
+
+def grouped(tmp_path: Path, patients: list[str]) -> Path:
+    path = tmp_path / "notes.csv"
+    rows = [f"note {i},{'ab'[i % 2]},{patient}" for i, patient in enumerate(patients)]
+    path.write_text("\n".join(["text,label,patient", *rows]) + "\n")
+    return path
+
+
+def test_groups_are_read_and_go_with_their_rows(tmp_path: Path) -> None:
+    path = grouped(tmp_path, ["7", " p2 ", "7"])
+    data = read_labelled(path, columns=TextColumns(), label_column=("label",), group_column="patient")
+    assert data.groups == ["7", "p2", "7"]
+    assert data.select([2, 1]).groups == ["7", "p2"]
+    assert read_labelled(path, columns=TextColumns(), label_column=("label",)).groups is None
+
+
+def test_rows_without_a_group_are_named(tmp_path: Path) -> None:
+    path = grouped(tmp_path, ["CANARY-7f3a", "", "  "])
+    with pytest.raises(DataError, match=r"column 'patient': 2 rows .*row 2 has no group; row 3 has no") as caught:
+        read_labelled(path, columns=TextColumns(), label_column=("label",), group_column="patient")
+    assert "CANARY" not in str(caught.value)
+
+
+def test_group_column_must_be_there_and_be_another(tmp_path: Path) -> None:
+    path = grouped(tmp_path, ["1", "2"])
+    with pytest.raises(DataError, match="no column 'doctor'; it has 'text', 'label', 'patient'"):
+        read_labelled(path, columns=TextColumns(), label_column=("label",), group_column="doctor")
+    with pytest.raises(OptionError, match="column 'label' is named as group and as text or label"):
+        read_labelled(path, columns=TextColumns(), label_column=("label",), group_column="label")
+
+
+def test_usable_rows_and_what_is_wrong_with_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "notes.csv"
+    path.write_text("text,label\none,a\n,b\ntwo,\nthree,b\n")
+    data, faults = read_usable(path, columns=TextColumns(), label_column=("label",))
+    assert (data.texts, data.labels, data.rows) == (["one", "three"], ["a", "b"], [1, 4])
+    assert faults == {"text": [(2, "is empty")], "label": [(3, "is empty")]}
+    path.write_text("text,x,y\none,1,0\n,1,2\nthree,0,\nfour,0,1\n")
+    data, faults = read_usable(path, columns=TextColumns(), label_column=("x", "y"))
+    assert (data.labels, data.rows) == ([("x",), ("y",)], [1, 4])
+    assert {column: [row for row, _ in rows] for column, rows in faults.items()} == {"text": [2], "y": [2, 3]}
