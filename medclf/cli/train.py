@@ -25,6 +25,12 @@ def command(
     multi_label: Annotated[
         bool, typer.Option("--multi-label", help="Split label strings at ';'. Lists need no such word.")
     ] = False,
+    group_column: Annotated[
+        str | None, typer.Option(help="Column of what a text belongs to, such as its patient: kept in one part.")
+    ] = None,
+    allow_leakage: Annotated[
+        bool, typer.Option("--allow-leakage", help="Go on where --eval-data or --test-data repeat texts or groups.")
+    ] = False,
     eval_data: Annotated[Path | None, typer.Option(help="Validation table; else a tenth of --data.")] = None,
     test_data: Annotated[Path | None, typer.Option(help="Test table; else --test-size of --data.")] = None,
     test_size: Annotated[float, typer.Option(help="Share of --data that is kept for the test.")] = 0.2,

@@ -23,6 +23,8 @@ class TrainOptions:
         label_column: Column of the labels; several are columns of 0 and 1, each named as its label.
         multi_label: Split the strings of the label column at `;`, as a text may have any number of labels; lists, and
             columns of 0 and 1, need no such word.
+        group_column: Column of what a text belongs to, such as its patient; a group is in one part alone.
+        allow_leakage: Go on where `eval_data` or `test_data` share texts or groups with another part.
         eval_data: Table of the validation part; None takes a tenth of `data`.
         test_data: Table of the test part; None takes `test_size` of `data`.
         test_size: Share of the rows of `data` that is kept for the test, 0 to 0.8.
@@ -50,6 +52,8 @@ class TrainOptions:
     text_pair_column: tuple[str, ...] = ()
     label_column: tuple[str, ...] = ("label",)
     multi_label: bool = False
+    group_column: str | None = None
+    allow_leakage: bool = False
     eval_data: Path | None = None
     test_data: Path | None = None
     test_size: float = 0.2
@@ -94,10 +98,12 @@ class TrainOptions:
         faults = [
             f"{name} is {getattr(self, name)!r}, expected {expected}" for name, good, expected in ranges if not good
         ]
-        named = [*self.text_column, *self.text_pair_column, *self.label_column]
+        named = [*self.text_column, *self.text_pair_column, *self.label_column, *filter(None, [self.group_column])]
         repeated = sorted({name for name in named if named.count(name) > 1})
         if repeated:
-            faults.append(f"column(s) {', '.join(map(repr, repeated))} named twice: text, pair and label must differ")
+            faults.append(
+                f"column(s) {', '.join(map(repr, repeated))} named twice: text, pair, label and group must differ"
+            )
         if faults:
             raise OptionError("; ".join(faults) + ".")
 

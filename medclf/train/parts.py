@@ -2,10 +2,12 @@
 
 import logging
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
-from medclf.data.keys import text_keys
-from medclf.data.readers import rows_text
+from medclf.data.contradictions import contradictions
+from medclf.data.leakage import leaks_text
+from medclf.data.readers import SHOWN, rows_text
 from medclf.data.splits import split
 from medclf.data.tables import LabelledTexts, read_labelled
 from medclf.errors import DataError
@@ -44,7 +46,7 @@ def read_parts(options: TrainOptions) -> Parts:
     def read(path: Path, *, multi_label: bool | None) -> LabelledTexts:
         return read_labelled(
             path, columns=options.columns, label_column=options.label_column,
-            multi_label=multi_label, encoding=options.encoding,
+            multi_label=multi_label, encoding=options.encoding, group_column=options.group_column,
         )  # fmt: skip
 
     data = read(options.data, multi_label=options.multi_label or None)
@@ -52,23 +54,50 @@ def read_parts(options: TrainOptions) -> Parts:
         name: None if path is None else read(path, multi_label=data.multi_label)
         for name, path in (("validation", options.eval_data), ("test", options.test_data))
     }
+    _check_contradictions(data)
     divided = split(
         data,
         validation_size=0 if given["validation"] else VALIDATION_SIZE,
         test_size=0 if given["test"] else options.test_size,
         seed=options.seed,
     )
-    train_part = data.select(divided.train)
-    _check_columns(train_part, options)
-    for part in filter(None, given.values()):
-        n_seen = len(set(text_keys(train_part)) & set(text_keys(part)))
-        if n_seen:
-            log.info("%s: %d texts occur in the training part too; scores on them are too good", part.file, n_seen)
-    return Parts(
-        train_part,
+    parts = Parts(
+        data.select(divided.train),
         given["validation"] or data.select(divided.validation),
         given["test"] or data.select(divided.test),
     )
+    _check_columns(parts.train, options)
+    _check_leaks(parts, allow=options.allow_leakage)
+    return parts
+
+
+def _check_contradictions(data: LabelledTexts) -> None:
+    found = contradictions(data)
+    if found.n_texts == found.n_all_texts:
+        raise DataError(
+            f"{data.file}: every one of its {found.n_all_texts:,} different texts occurs under more than one label, so "
+            "there is nothing to learn from. If a text may have several labels, give them in one row (a list, 'a;b' "
+            "with --multi-label, or columns of 0 and 1)."
+        )
+    if found.n_texts:
+        log.warning(
+            "%s: %d texts occur under more than one label (%s): no classifier of texts can pass %s %.3f on the table",
+            data.file, found.n_texts, rows_text(found.rows),
+            "exact match" if data.multi_label else "accuracy", found.ceiling,
+        )  # fmt: skip
+
+
+def _check_leaks(parts: Parts, *, allow: bool) -> None:
+    """Refuse tables of their own that share a text or a group with another part; a split of one table never does."""
+    for (name, first), (other, second) in combinations(parts.named().items(), 2):
+        shared = leaks_text(first, second)
+        if shared and allow:
+            log.warning("%s and %s share %s; scores on them are too good (--allow-leakage)", name, other, shared)
+        elif shared:
+            raise DataError(
+                f"{name} and {other} must not share anything, but share {shared}. Scores on them would be too good. "
+                "Remove these rows from one of the two, or pass --allow-leakage."
+            )
 
 
 def _check_columns(train_part: LabelledTexts, options: TrainOptions) -> None:
@@ -106,7 +135,20 @@ def fix_labels(parts: Parts) -> Labels:
         )  # fmt: skip
     for part in (parts.validation, parts.test):
         _check_seen(part, labels)
+    if not several:
+        _warn_of_absent(parts, labels)
     return labels
+
+
+def _warn_of_absent(parts: Parts, labels: Labels) -> None:
+    for name, part in (("validation", parts.validation), ("test", parts.test)):
+        absent = sorted(set(labels.names) - set(map(str, part.labels)))
+        if absent:
+            shown = ", ".join(map(repr, absent[:SHOWN])) + (", ..." if len(absent) > SHOWN else "")
+            log.warning(
+                "no %s row has %d of %d classes (%s): scores on that part say nothing of them",
+                name, len(absent), len(labels), shown,
+            )  # fmt: skip
 
 
 def _check_seen(part: LabelledTexts, labels: Labels) -> None:

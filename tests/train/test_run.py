@@ -320,14 +320,6 @@ def test_cuda_that_is_not_there(options: TrainOptions) -> None:
         train(replace(options, device="cuda"))
 
 
-def test_repeats_of_training_texts_in_given_tables_are_told(
-    options: TrainOptions, table: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.INFO):
-        train(replace(options, test_data=table, epochs=1))
-    assert "135 texts occur in the training part too" in caplog.text
-
-
 def test_texts_that_are_cut_are_told(options: TrainOptions, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         train(replace(options, max_length=8, epochs=1))
