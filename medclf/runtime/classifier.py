@@ -62,7 +62,7 @@ class Classifier:
         self.n_callers = n_callers
         self._session = session
         self._encoder = encoder
-        self._runner = Runner(session, encoder, n_callers=n_callers)
+        self._runner = Runner(session, encoder, multi_label=manifest.labels.multi_label, n_callers=n_callers)
 
     @classmethod
     def load(
@@ -143,8 +143,11 @@ class Classifier:
         predictions = concatenate(list(self.classify_windows(_cut(texts, pairs), ahead=len(texts) > WINDOW_TEXTS)))
         n_cut = int(predictions.truncated.sum())
         if n_cut:
-            share, limit = 100 * n_cut / len(texts), self.manifest.max_length
-            logger.warning("%d of %d texts (%.1f %%) were cut at %d tokens", n_cut, len(texts), share, limit)
+            share, lost = 100 * n_cut / len(texts), int(predictions.n_cut.sum())
+            logger.warning(
+                "%d of %d texts (%.1f %%) were cut: %d tokens were not seen (max_length %d, long_text %s)",
+                n_cut, len(texts), share, lost, self.manifest.max_length, self.manifest.long_text,
+            )  # fmt: skip
         return predictions
 
     def classify_windows(self, stream: Iterable[Texts], *, ahead: bool = True) -> Iterator[Predictions]:
@@ -206,7 +209,7 @@ class Classifier:
             pairs: The second text of each, for a model that was trained on pairs.
 
         Returns:
-            One entry a text, cut at the bundle's `max_length`.
+            One entry a text, as the bundle's `long_text` has it.
         """
         return self._encoder.encode(texts, pairs)
 
@@ -219,7 +222,7 @@ class Classifier:
         Returns:
             Logits, float32 [texts, labels].
         """
-        return self._session.run(self._encoder.pad(encoded))
+        return self._runner.run_batch(encoded)
 
     def close(self) -> None:
         """Free the model and its threads; later calls raise a SessionError."""
@@ -250,10 +253,11 @@ class Classifier:
         if not np.isfinite(logits[good]).all():
             raise BundleError(f"the {self.precision} model gave a logit that is not a finite number. Export it again.")
         probabilities = self.labels.probabilities(logits)
-        n_tokens, truncated = np.zeros(n_texts, dtype=np.int64), np.zeros(n_texts, dtype=np.bool_)
-        n_tokens[good] = [one.n_tokens for one in encoded]
-        truncated[good] = [one.truncated for one in encoded]
-        return Predictions(logits, probabilities, decide(self.labels, probabilities), n_tokens, truncated, faults)
+        counts = np.zeros((n_texts, 3), dtype=np.int64)
+        for i, one in zip(good, encoded, strict=True):
+            counts[i] = one.n_tokens, one.n_cut, one.n_windows
+        labels = decide(self.labels, probabilities)
+        return Predictions(logits, probabilities, labels, counts[:, 0], counts[:, 1], counts[:, 2], faults)
 
 
 def _check_lists(texts: Sequence[str], pairs: Sequence[str] | None) -> None:

@@ -67,6 +67,8 @@ class Counts:
         n_rows: Rows read.
         n_tokens: Tokens that the model saw.
         n_truncated: Rows whose text was longer than the model takes.
+        n_cut_tokens: Tokens of them that the model did not see.
+        n_windows: Rows of the model that the texts made: one each, more where long texts are cut into windows.
         n_skipped: Rows without an answer.
         seconds: Time that it took.
     """
@@ -74,15 +76,16 @@ class Counts:
     n_rows: int = 0
     n_tokens: int = 0
     n_truncated: int = 0
+    n_cut_tokens: int = 0
+    n_windows: int = 0
     n_skipped: int = 0
     seconds: float = 0.0
 
-    def plus(self, predictions: Predictions, *, max_length: int, seconds: float) -> "Counts":
+    def plus(self, predictions: Predictions, *, seconds: float) -> "Counts":
         """Count a window in.
 
         Args:
             predictions: Its answers.
-            max_length: Most tokens that the model sees of a text.
             seconds: Time since the beginning.
 
         Returns:
@@ -90,8 +93,10 @@ class Counts:
         """
         return Counts(
             self.n_rows + len(predictions),
-            self.n_tokens + int(np.minimum(predictions.n_tokens, max_length).sum()),
+            self.n_tokens + int((predictions.n_tokens - predictions.n_cut).sum()),
             self.n_truncated + int(predictions.truncated.sum()),
+            self.n_cut_tokens + int(predictions.n_cut.sum()),
+            self.n_windows + int(predictions.n_windows.sum()),
             self.n_skipped + len(predictions.errors),
             seconds,
         )
@@ -141,7 +146,7 @@ def predict_file(classifier: Classifier, options: PredictOptions, *, progress: P
                     carried = {new: line.row.values.get(old) for old, new in kept.items()}
                     write(carried | _row(classifier.labels, line, predictions, index))
                 seconds = time.perf_counter() - start
-                counts = counts.plus(predictions, max_length=classifier.manifest.max_length, seconds=seconds)
+                counts = counts.plus(predictions, seconds=seconds)
                 if progress:
                     progress(table.fraction_read, counts)
     return counts

@@ -8,6 +8,8 @@ import numpy.typing as npt
 
 from medclf.labels import Floats, Label, Labels
 
+Ints = npt.NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -17,20 +19,27 @@ class Predictions:
         logits: float32 [texts, labels]; NaN for a text that could not be classified.
         probabilities: float32 [texts, labels]; NaN for a text that could not be classified.
         labels: The label of each text, or with several labels a text the tuple of them; None where there is no answer.
-        n_tokens: int64 [texts], special tokens included, before truncation; 0 where there is no answer.
-        truncated: bool [texts]: whether the text was longer than the model takes, and lost its end.
+        n_tokens: int64 [texts], special tokens included, before any was cut off; 0 where there is no answer.
+        n_cut: int64 [texts]: how many of them the model did not see.
+        n_windows: int64 [texts]: rows of the model; more than 1 for a long text with the policy `windows`.
         errors: Index of each text that could not be classified -> why.
     """
 
     logits: Floats
     probabilities: Floats
     labels: list[Label | None]
-    n_tokens: npt.NDArray[np.int64]
-    truncated: npt.NDArray[np.bool_]
+    n_tokens: Ints
+    n_cut: Ints
+    n_windows: Ints
     errors: dict[int, str]
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def truncated(self) -> npt.NDArray[np.bool_]:
+        """bool [texts]: whether the model did not see all of the text."""
+        return self.n_cut > 0
 
 
 def decide(labels: Labels, probabilities: Floats) -> list[Label | None]:
@@ -69,6 +78,7 @@ def concatenate(parts: Sequence[Predictions]) -> Predictions:
         probabilities=np.concatenate([part.probabilities for part in parts]),
         labels=[label for part in parts for label in part.labels],
         n_tokens=np.concatenate([part.n_tokens for part in parts]),
-        truncated=np.concatenate([part.truncated for part in parts]),
+        n_cut=np.concatenate([part.n_cut for part in parts]),
+        n_windows=np.concatenate([part.n_windows for part in parts]),
         errors={start + i: why for start, part in zip(starts, parts, strict=False) for i, why in part.errors.items()},
     )

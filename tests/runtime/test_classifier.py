@@ -113,7 +113,9 @@ def test_truncation_is_counted_and_told_once(classifier: Classifier, caplog: pyt
         answers = classifier.classify(["baba", "baba " * 62, "baba " * 63])
     assert answers.n_tokens.tolist() == [3, 64, 65]
     assert answers.truncated.tolist() == [False, False, True]
-    assert [record.getMessage() for record in caplog.records] == ["1 of 3 texts (33.3 %) were cut at 64 tokens"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "1 of 3 texts (33.3 %) were cut: 1 tokens were not seen (max_length 64, long_text truncate)"
+    ]
 
 
 BAD = ["fine", "", None, 7, f"{CANARY}\0", f"{CANARY}\ud800", "fine", "  ", "\t"]
