@@ -7,7 +7,7 @@ from the exporter to every runtime. Column i of logits and probabilities is labe
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
@@ -95,6 +95,23 @@ class Labels:
         """Name -> the probability from which it is given; empty for one label a text."""
         thresholds = self.thresholds or (0.5,) * len(self)
         return dict(zip(self.names, thresholds, strict=True)) if self.multi_label else {}
+
+    def with_thresholds(self, thresholds: Mapping[str, float]) -> "Labels":
+        """Give the same labels with other thresholds.
+
+        Args:
+            thresholds: Label -> the probability from which it is given; labels that are not named keep theirs.
+
+        Returns:
+            The labels.
+
+        Raises:
+            OptionError: A name is not a label, a value is not a probability, or the task has no thresholds.
+        """
+        unknown = [name for name in thresholds if name not in self.names]
+        if unknown:
+            raise OptionError(f"thresholds name {', '.join(unknown)}, expected some of {', '.join(self.names)}.")
+        return replace(self, thresholds=tuple({**self.by_threshold, **thresholds}.values()))
 
     @property
     def sha256(self) -> str:

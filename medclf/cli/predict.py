@@ -70,8 +70,7 @@ def predict(
         typer.echo(json.dumps({"input": str(source), "output": str(target), **taken, **asdict(counts), **speed}))
     console.print(
         f"{counts.n_rows:,} rows, {speed['documents_per_s']:,.1f} documents/s, {speed['tokens_per_s']:,.0f} tokens/s "
-        f"({taken['precision']}, {taken['provider']}); {counts.n_truncated:,} truncated "
-        f"({counts.n_cut_tokens:,} tokens not seen), {counts.n_skipped:,} skipped.",
+        f"({taken['precision']}, {taken['provider']}); {counts.n_truncated:,} truncated, {counts.n_skipped:,} skipped.",
         soft_wrap=True,
     )
 

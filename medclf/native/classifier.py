@@ -124,7 +124,7 @@ class NativeClassifier:
         labels = [self._label(given) if not fault else None for given, fault in zip(decisions, faults, strict=True)]
         errors = {int(i): self._library.medclf_fault_reason(int(faults[i])).decode() for i in np.flatnonzero(faults)}
         n_cut = np.maximum(n_tokens - self.max_length, 0)
-        return Predictions(logits, probabilities, labels, n_tokens, n_cut, np.minimum(n_tokens, 1), errors)
+        return Predictions(logits, probabilities, labels, n_tokens, n_cut, errors, self.classes_)
 
     def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Label]:
         """Name the label of each text.

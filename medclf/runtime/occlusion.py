@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from medclf.errors import InputError, OptionError
 from medclf.labels import Floats, Label, Labels
-from medclf.runtime.classifier import Classifier, Texts
+from medclf.runtime.classifier import Classifier
+from medclf.runtime.texts import Texts
 from medclf.runtime.windows import windows
 
 MAX_PIECES = 200  # texts that one answer costs; a longer text is cut into as many runs of words

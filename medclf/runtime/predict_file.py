@@ -13,9 +13,10 @@ from medclf.bundle import TextColumns
 from medclf.data.tables import Row, Table, join_text
 from medclf.errors import DataError, OptionError
 from medclf.labels import Labels
-from medclf.runtime.classifier import Classifier, Texts
+from medclf.runtime.classifier import Classifier
 from medclf.runtime.predictions import Predictions
 from medclf.runtime.rows import OUTPUT_SUFFIXES, kept_columns, output_columns, probability_column, row_writer
+from medclf.runtime.texts import Texts
 from medclf.runtime.windows import windows
 
 DECIMALS = 6  # of a probability
@@ -67,8 +68,6 @@ class Counts:
         n_rows: Rows read.
         n_tokens: Tokens that the model saw.
         n_truncated: Rows whose text was longer than the model takes.
-        n_cut_tokens: Tokens of them that the model did not see.
-        n_windows: Rows of the model that the texts made: one each, more where long texts are cut into windows.
         n_skipped: Rows without an answer.
         seconds: Time that it took.
     """
@@ -76,8 +75,6 @@ class Counts:
     n_rows: int = 0
     n_tokens: int = 0
     n_truncated: int = 0
-    n_cut_tokens: int = 0
-    n_windows: int = 0
     n_skipped: int = 0
     seconds: float = 0.0
 
@@ -91,12 +88,11 @@ class Counts:
         Returns:
             The new counts.
         """
+        cut = predictions.truncation
         return Counts(
             self.n_rows + len(predictions),
-            self.n_tokens + int((predictions.n_tokens - predictions.n_cut).sum()),
-            self.n_truncated + int(predictions.truncated.sum()),
-            self.n_cut_tokens + int(predictions.n_cut.sum()),
-            self.n_windows + int(predictions.n_windows.sum()),
+            self.n_tokens + cut.n_tokens - cut.n_tokens_cut,
+            self.n_truncated + cut.n_truncated,
             self.n_skipped + len(predictions.errors),
             seconds,
         )

@@ -1,14 +1,54 @@
 """The answer to a list of texts."""
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from medclf.errors import OptionError
 from medclf.labels import Floats, Label, Labels
 
-Ints = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.int64]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """How much of some texts the model did not see; add two for the texts of both, print it for a sentence.
+
+    Attributes:
+        n_texts: Texts that were asked about.
+        n_truncated: Those of which the model did not see all.
+        n_tokens: Tokens of all texts.
+        n_tokens_cut: Those that the model did not see.
+    """
+
+    n_texts: int = 0
+    n_truncated: int = 0
+    n_tokens: int = 0
+    n_tokens_cut: int = 0
+
+    def __add__(self, other: "Truncation") -> "Truncation":
+        return Truncation(*(one + two for one, two in zip(astuple(self), astuple(other), strict=True)))
+
+    def __str__(self) -> str:
+        texts, tokens = 100 * self.n_truncated / max(1, self.n_texts), 100 * self.n_tokens_cut / max(1, self.n_tokens)
+        return (
+            f"{self.n_truncated:,} of {self.n_texts:,} texts ({texts:.1f} %) were cut: {self.n_tokens_cut:,} of "
+            f"{self.n_tokens:,} tokens ({tokens:.1f} %) were not seen"
+        )
+
+    def tell(self, max_length: int) -> None:
+        """Log a warning, if texts were cut.
+
+        Args:
+            max_length: Most tokens of a text.
+        """
+        if self.n_truncated:
+            logger.warning("%s (max_length %d)", self, max_length)
 
 
 @dataclass(frozen=True)
@@ -19,27 +59,66 @@ class Predictions:
         logits: float32 [texts, labels]; NaN for a text that could not be classified.
         probabilities: float32 [texts, labels]; NaN for a text that could not be classified.
         labels: The label of each text, or with several labels a text the tuple of them; None where there is no answer.
-        n_tokens: int64 [texts], special tokens included, before any was cut off; 0 where there is no answer.
+        n_tokens: int64 [texts], special tokens included, before truncation; 0 where there is no answer.
         n_cut: int64 [texts]: how many of them the model did not see.
-        n_windows: int64 [texts]: rows of the model; more than 1 for a long text with the policy `windows`.
         errors: Index of each text that could not be classified -> why.
+        classes: Label names, in the order of the columns.
     """
 
     logits: Floats
     probabilities: Floats
     labels: list[Label | None]
-    n_tokens: Ints
-    n_cut: Ints
-    n_windows: Ints
+    n_tokens: Counts
+    n_cut: Counts
     errors: dict[int, str]
+    classes: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __getitem__(self, part: slice) -> "Predictions":
+        """Give the answers to some of the texts, such as `answers[10:20]`; a step is not taken."""
+        start, stop, _ = part.indices(len(self))
+        return Predictions(
+            self.logits[start:stop],
+            self.probabilities[start:stop],
+            self.labels[start:stop],
+            self.n_tokens[start:stop],
+            self.n_cut[start:stop],
+            {i - start: why for i, why in self.errors.items() if start <= i < stop},
+            self.classes,
+        )
 
     @property
     def truncated(self) -> npt.NDArray[np.bool_]:
         """bool [texts]: whether the model did not see all of the text."""
         return self.n_cut > 0
+
+    @property
+    def truncation(self) -> "Truncation":
+        """How much of the texts the model did not see."""
+        counts = (self.truncated.sum(), self.n_tokens.sum(), self.n_cut.sum())
+        return Truncation(len(self), *map(int, counts))
+
+    def top(self, k: int) -> list[list[tuple[str, float]]]:
+        """Give the likeliest labels of each text.
+
+        Args:
+            k: How many; of fewer labels, all.
+
+        Returns:
+            For each text, names with their probabilities, the likeliest first; nothing where there is no answer.
+
+        Raises:
+            OptionError: `k` is below 1.
+        """
+        if k < 1:
+            raise OptionError(f"k is {k}, expected at least 1.")
+        order = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :k]
+        return [
+            [] if i in self.errors else [(self.classes[column], float(row[column])) for column in columns]
+            for i, (row, columns) in enumerate(zip(self.probabilities, order, strict=True))
+        ]
 
 
 def decide(labels: Labels, probabilities: Floats) -> list[Label | None]:
@@ -79,6 +158,6 @@ def concatenate(parts: Sequence[Predictions]) -> Predictions:
         labels=[label for part in parts for label in part.labels],
         n_tokens=np.concatenate([part.n_tokens for part in parts]),
         n_cut=np.concatenate([part.n_cut for part in parts]),
-        n_windows=np.concatenate([part.n_windows for part in parts]),
         errors={start + i: why for start, part in zip(starts, parts, strict=False) for i, why in part.errors.items()},
+        classes=parts[0].classes,
     )

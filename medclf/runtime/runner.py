@@ -1,13 +1,16 @@
 """Runs encoded texts through a session, batch by batch, and gives the logits back in the caller's order."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 
 import numpy as np
 
+from medclf.errors import SessionError
 from medclf.labels import Floats
-from medclf.pooling import pool
-from medclf.runtime.schedule import MAX_BATCH_TOKENS, Indices, plan
+from medclf.runtime.gate import Gate
+from medclf.runtime.schedule import MAX_BATCH_TOKENS, plan
 from medclf.runtime.session import Session
 from medclf.tokenizer import Encoded, TextEncoder
 
@@ -16,15 +19,20 @@ class Runner:
     """Calls one shared session from a fixed number of threads; safe to share between threads.
 
     For throughput: a session of one thread and as many callers as cores, as separate batches never wait for each
-    other. For latency: one caller and a session of all cores.
+    other. For latency: one caller and a session of all cores. Batches of different calls take turns, so that a short
+    call does not wait for the end of a long one.
+
+    Attributes:
+        session: The model; closed by who opened it.
     """
+
+    session: Session
 
     def __init__(
         self,
         session: Session,
         encoder: TextEncoder,
         *,
-        multi_label: bool,
         n_callers: int = 1,
         max_batch_tokens: int = MAX_BATCH_TOKENS,
     ) -> None:
@@ -32,57 +40,78 @@ class Runner:
 
         Args:
             session: The model.
-            encoder: The tokenizer, for its padding and pooling.
-            multi_label: Whether probabilities are a sigmoid of each logit, or their softmax.
-            n_callers: How many batches run at a time; 1 runs them in the caller's thread.
+            encoder: The tokenizer, for its padding.
+            n_callers: How many batches run at a time, those of all calls together.
             max_batch_tokens: Most real tokens of one batch.
         """
-        self._session = session
+        self.session = session
         self._encoder = encoder
-        self._multi_label = multi_label
         self._max_batch_tokens = max_batch_tokens
-        self._pool = ThreadPoolExecutor(n_callers, thread_name_prefix="medclf") if n_callers > 1 else None
+        self._gate = Gate(n_callers)
+        self._helpers = ThreadPoolExecutor(n_callers - 1, thread_name_prefix="medclf") if n_callers > 1 else None
 
-    def logits(self, encoded: Sequence[Encoded]) -> Floats:
+    @property
+    def n_callers(self) -> int:
+        """How many batches run at a time."""
+        return self._gate.n_slots
+
+    def logits(self, encoded: Sequence[Encoded], *, cancel: threading.Event | None = None) -> Floats:
         """Run the model on texts; when a batch fails, those that have not begun are dropped.
 
         Args:
             encoded: Texts as token ids.
+            cancel: Once it is set, by any thread, batches that have not begun are dropped.
 
         Returns:
-            float32 [texts, labels], in the order of `encoded`; pooled over the windows of a text that has several.
+            float32 [texts, labels], in the order of `encoded`.
+
+        Raises:
+            CancelledError: `cancel` was set.
+            SessionError: The model was closed, or carried through a fork.
         """
-        self._session.check()  # before the pool is asked: its threads do not survive a fork either
-        windows = [window for one in encoded for window in one.windows]
-        batches = plan([len(one) for one in windows], max_batch_tokens=self._max_batch_tokens)
-        logits = np.empty((len(windows), self._session.n_labels), dtype=np.float32)
+        self.session.check()  # before the helpers are asked: threads do not survive a fork either
+        batches = deque(plan([len(one) for one in encoded], max_batch_tokens=self._max_batch_tokens))
+        logits = np.empty((len(encoded), self.session.n_labels), dtype=np.float32)
 
-        def run(batch: Indices) -> Floats:
-            return self._session.run(self._encoder.pad([windows[i] for i in batch]))
+        def work() -> None:
+            try:
+                while batches:
+                    batch = batches.popleft()
+                    logits[batch] = self._run([encoded[i] for i in batch], cancel)
+            except IndexError:  # another thread took the last one
+                pass
+            except BaseException:
+                batches.clear()
+                raise
 
-        for batch, result in zip(batches, self._map(run, batches), strict=True):
-            logits[batch] = result
-        return self._pooled(logits, encoded)
-
-    def run_batch(self, encoded: Sequence[Encoded]) -> Floats:
-        """Run the model once, in the caller's thread.
-
-        Args:
-            encoded: At least one text; all windows of all texts make the batch.
-
-        Returns:
-            float32 [texts, labels].
-        """
-        return self._pooled(self._session.run(self._encoder.pad(encoded)), encoded)
+        self._share(work, n_batches=len(batches))
+        return logits
 
     def close(self) -> None:
         """End the threads, when the batches under way have ended."""
-        if self._pool is not None:
-            self._pool.shutdown()
+        if self._helpers is not None:
+            self._helpers.shutdown()
 
-    def _pooled(self, logits: Floats, encoded: Sequence[Encoded]) -> Floats:
-        n_windows = np.array([one.n_windows for one in encoded], dtype=np.int64)
-        return pool(logits, n_windows, self._encoder.long_text.pooling, multi_label=self._multi_label)
+    def _run(self, encoded: Sequence[Encoded], cancel: threading.Event | None) -> Floats:
+        batch = self._encoder.pad(encoded)
+        with self._gate.slots():
+            if cancel is not None and cancel.is_set():
+                raise CancelledError
+            return self.session.run(batch)
 
-    def _map(self, run: Callable[[Indices], Floats], batches: Iterable[Indices]) -> Iterator[Floats]:
-        return map(run, batches) if self._pool is None else self._pool.map(run, batches)
+    def _share(self, work: Callable[[], None], *, n_batches: int) -> None:
+        """Work in the caller's thread, and in helpers where there are more batches; a helper may come late or never."""
+        helpers = [self._help(work) for _ in range(min(n_batches, self._gate.n_slots) - 1)]
+        try:
+            work()
+        finally:
+            begun = [one for one in helpers if not one.cancel()]
+            wait(begun)
+        for one in begun:
+            one.result()
+
+    def _help(self, work: Callable[[], None]) -> "Future[None]":
+        try:
+            return self._helpers.submit(work)  # type: ignore[union-attr]  # more than one slot, so there are helpers
+        except RuntimeError:
+            raise SessionError("the classifier was closed while it was asked. Load it again.") from None

@@ -217,7 +217,7 @@ def _described(model: Model) -> dict[str, Any]:
         "thresholds": manifest.labels.by_threshold or None,
         "takes_pairs": bool(manifest.columns.pair),
         "max_length": manifest.max_length,
-        "long_text": str(manifest.long_text),
+        "long_text": manifest.long_text,
         "temperature": manifest.temperature,
         "precision": classifier.precision,
         "provider": classifier.provider,

@@ -1,10 +1,13 @@
 """Small graphs made by hand, for what a real bundle never shows."""
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+
+from medclf.labels import Labels
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +44,14 @@ def graph() -> Callable[..., bytes]:
 def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
     """A copy of the tiny bundle that a test may break."""
     return Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+
+
+@pytest.fixture(scope="session")
+def tiny_multi_label_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny bundle as one of several labels a text, with a threshold for each."""
+    folder = Path(shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("several") / "bundle"))
+    manifest = json.loads((folder / "medclf.json").read_bytes())
+    labels = Labels(tuple(manifest["labels"]), "multi_label_classification", (0.5, 0.25, 0.75))
+    manifest |= {"task": labels.task, "thresholds": list(labels.thresholds or ()), "labels_sha256": labels.sha256}
+    (folder / "medclf.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder

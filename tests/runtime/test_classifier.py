@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from medclf.bundle import read_manifest
 from medclf.errors import BundleError, InputError, OptionError, ProviderError, SessionError
 from medclf.labels import Labels
-from medclf.runtime import Classifier
+from medclf.runtime import Classifier, Truncation
 from medclf.runtime import windows as windows_module
 from medclf.runtime.opening import candidates, read_encoder
+from medclf.runtime.runner import Runner
 from medclf.runtime.session import Session
 
 CANARY = "CANARY-7f3a"
@@ -114,8 +115,10 @@ def test_truncation_is_counted_and_told_once(classifier: Classifier, caplog: pyt
     assert answers.n_tokens.tolist() == [3, 64, 65]
     assert answers.truncated.tolist() == [False, False, True]
     assert [record.getMessage() for record in caplog.records] == [
-        "1 of 3 texts (33.3 %) were cut: 1 tokens were not seen (max_length 64, long_text truncate)"
+        "1 of 3 texts (33.3 %) were cut: 1 of 132 tokens (0.8 %) were not seen (max_length 64)"
     ]
+    assert answers.truncation == Truncation(3, 1, 132, 1)
+    assert answers.n_cut.tolist() == [0, 0, 1]
 
 
 BAD = ["fine", "", None, 7, f"{CANARY}\0", f"{CANARY}\ud800", "fine", "  ", "\t"]
@@ -224,7 +227,7 @@ def test_cuda_that_does_not_start_is_told_by_auto(
 ) -> None:
     monkeypatch.setattr("medclf.runtime.opening.cuda_built_in", lambda: True)
     monkeypatch.setattr("medclf.runtime.session.cuda_built_in", lambda: False)
-    with caplog.at_level(logging.WARNING), Classifier.load(tiny_bundle) as classifier:
+    with caplog.at_level(logging.WARNING), Classifier.load(tiny_bundle, provider="auto") as classifier:
         assert (classifier.provider, classifier.precision) == ("cpu", "int8")
     assert "provider auto: provider cuda" in caplog.text
 
@@ -242,7 +245,8 @@ def by_hand(tiny_bundle: Path, graph: Callable[..., bytes]) -> Callable[..., Cla
     def make(labels: Labels, **changes: float) -> Classifier:
         manifest = read_manifest(tiny_bundle)
         encoder = read_encoder(tiny_bundle, manifest)
-        return Classifier(replace(manifest, labels=labels), "fp32", session=Session(graph(**changes)), encoder=encoder)
+        runner = Runner(Session(graph(**changes)), encoder)
+        return Classifier(replace(manifest, labels=labels), "fp32", runner=runner, encoder=encoder)
 
     return make
 

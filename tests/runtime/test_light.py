@@ -38,4 +38,4 @@ def test_an_import_does_not_load_onnxruntime() -> None:
 
 def test_the_public_names() -> None:
     assert runtime.__all__ == sorted(runtime.__all__)
-    assert set(runtime.__all__) == {"Classifier", "Predictions"}
+    assert set(runtime.__all__) == {"Classifier", "Predictions", "Truncation"}
