@@ -4,6 +4,7 @@
 # make check     lint, formatting, types, import contracts, docstrings
 # make test-slow the long tests
 # make native    build libmedclf and its tests into build/native, and run them (a C++17 compiler and CMake 3.18)
+# make native-sanitized  the same with AddressSanitizer and UndefinedBehaviorSanitizer; SANITIZE=thread: the races
 # make clean     remove what was made
 #
 # Needs GNU make and Python 3.10 or later with pip and venv; PYTHON=python3.12 names another one.
@@ -12,8 +13,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+SANITIZE ?= address,undefined
+JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+comma := ,
 
-.PHONY: install demo test test-slow check native clean
+.PHONY: install demo test test-slow check native native-sanitized clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -47,10 +51,18 @@ check: $(STAMP)
 	$(BIN)/pydoclint --quiet medclf export/medclf_export
 
 native: $(STAMP)
-	cmake -S . -B build/native -DMEDCLF_BUILD_TESTS=ON -DMEDCLF_WERROR=ON
-	cmake --build build/native
+	$(call native_tests,build/native)
+
+native-sanitized: $(STAMP)
+	$(call native_tests,build/native-$(subst $(comma),-,$(SANITIZE)),-DMEDCLF_SANITIZE=$(SANITIZE))
+
+# native_tests: folder, options of CMake
+define native_tests
+	cmake -S . -B $(1) -DMEDCLF_BUILD_TESTS=ON -DMEDCLF_WERROR=ON $(2)
+	cmake --build $(1) --parallel $(JOBS)
 	MEDCLF_ORT_LIBRARY=$$($(BIN)/python -c 'from medclf.native import onnxruntime_path; print(onnxruntime_path())') \
-	ctest --test-dir build/native --output-on-failure
+	ctest --test-dir $(1) --output-on-failure
+endef
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
