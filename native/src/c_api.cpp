@@ -1,10 +1,14 @@
 // The C face: checks what the caller gave, and turns exceptions into status codes.
 #include <algorithm>
+#include <cstddef>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <memory>
 #include <new>
+#include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "classifier.hpp"
 #include "error.hpp"
@@ -51,11 +55,22 @@ void need(const void* pointer, const char* name) {
   if (pointer == nullptr) throw Error(MEDCLF_ERROR_OPTION, std::string(name) + " is NULL.");
 }
 
-void need_size(size_t given, size_t own, const char* name) {
-  if (given == own) return;
-  throw Error(MEDCLF_ERROR_OPTION, std::string(name) + ".struct_size is " + std::to_string(given) + ", expected " +
-                                       std::to_string(own) + ": set it to sizeof(" + name +
-                                       "), and compile against the header of this library.");
+// What the first header had: fields were only added behind these.
+constexpr size_t kFirstOptions = offsetof(medclf_options, runtime) + sizeof(medclf_options::runtime);
+constexpr size_t kFirstResults = offsetof(medclf_results, faults) + sizeof(medclf_results::faults);
+
+/// The caller's struct as far as its header knew it; fields that it did not know are 0.
+template <class T>
+T taken(const T& given, size_t first_size, const char* name) {
+  T own{};
+  if (given.struct_size < first_size || given.struct_size > sizeof own) {
+    throw Error(MEDCLF_ERROR_OPTION, std::string(name) + ".struct_size is " + std::to_string(given.struct_size) +
+                                         ", expected " + std::to_string(first_size) + " to " +
+                                         std::to_string(sizeof own) + ": set it to sizeof(" + name +
+                                         "), and use a library that is no older than its header.");
+  }
+  std::memcpy(&own, &given, given.struct_size);
+  return own;
 }
 
 void need_texts(const medclf_text* texts, size_t n, const char* name) {
@@ -73,10 +88,9 @@ medclf_status medclf_open(const char* path, const medclf_options* options, medcl
     need(path, "path");
     need(classifier, "classifier");
     *classifier = nullptr;
-    if (options != nullptr) need_size(options->struct_size, sizeof *options, "medclf_options");
-    const medclf_options taken = options != nullptr ? *options : medclf_options{};
-    medclf::core::check_options(taken);
-    *classifier = new medclf_classifier{Classifier(path, taken)};
+    const medclf_options known = options ? taken(*options, kFirstOptions, "medclf_options") : medclf_options{};
+    medclf::core::check_options(known);
+    *classifier = new medclf_classifier{Classifier(path, known)};
   });
 }
 
@@ -87,10 +101,10 @@ medclf_status medclf_classify(const medclf_classifier* classifier, const medclf_
   return guarded([&] {
     need(classifier, "classifier");
     need(results, "results");
-    need_size(results->struct_size, sizeof *results, "medclf_results");
+    const medclf_results known = taken(*results, kFirstResults, "medclf_results");
     need_texts(texts, n, "texts");
     if (pairs != nullptr) need_texts(pairs, n, "pairs");
-    classifier->core.classify({texts, pairs, n}, *results);
+    classifier->core.classify({texts, pairs, n}, known);
   });
 }
 

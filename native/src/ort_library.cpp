@@ -27,9 +27,11 @@ constexpr const char* kNames[] = {"libonnxruntime.1.dylib", "libonnxruntime.dyli
 constexpr const char* kNames[] = {"libonnxruntime.so.1", "libonnxruntime.so"};
 #endif
 
+bool given(const char* path) { return path != nullptr && *path != '\0'; }  // dlopen takes "" for the program itself
+
 void* open_library(const char* path) {
   constexpr int kFlags = RTLD_NOW | RTLD_LOCAL;  // local: another ONNX Runtime may be in the process
-  if (path != nullptr) return dlopen(path, kFlags);
+  if (given(path)) return dlopen(path, kFlags);
   for (const char* name : kNames) {
     if (void* handle = dlopen(name, kFlags)) return handle;
   }
@@ -37,7 +39,7 @@ void* open_library(const char* path) {
 }
 
 const OrtApiBase* find_base(const char* path) {
-  if (path == nullptr) path = std::getenv("MEDCLF_ORT_LIBRARY");
+  if (!given(path)) path = std::getenv("MEDCLF_ORT_LIBRARY");
   void* handle = open_library(path);
   if (handle == nullptr) {
     const char* why = dlerror();
@@ -47,7 +49,7 @@ const OrtApiBase* find_base(const char* path) {
   auto* function = reinterpret_cast<const OrtApiBase* (*)()>(dlsym(handle, "OrtGetApiBase"));
   if (function == nullptr) {
     throw Error(MEDCLF_ERROR_RUNTIME,
-                std::string(path ? path : kNames[0]) + " is not ONNX Runtime: it has no OrtGetApiBase.");
+                std::string(given(path) ? path : kNames[0]) + " is not ONNX Runtime: it has no OrtGetApiBase.");
   }
   return function();
 }

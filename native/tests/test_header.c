@@ -43,6 +43,9 @@ int main(void) {
   options.struct_size -= 8;
   CHECK(medclf_open("bundle", &options, &classifier) == MEDCLF_ERROR_OPTION);
   CHECK(strstr(medclf_last_error(), "struct_size") != NULL);
+  options.struct_size = sizeof options + 8; /* of a newer header */
+  CHECK(medclf_open("bundle", &options, &classifier) == MEDCLF_ERROR_OPTION);
+  CHECK(strstr(medclf_last_error(), "no older than its header") != NULL);
   options.struct_size = sizeof options;
   options.threads = 100000;
   CHECK(medclf_open("bundle", &options, &classifier) == MEDCLF_ERROR_OPTION);

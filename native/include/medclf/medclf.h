@@ -17,7 +17,8 @@
  * not survive a fork: open it in the child.
  * Errors: where a function does not return MEDCLF_OK, medclf_last_error() says what to do, and what it wrote to the
  * caller's arrays means nothing. No message ever holds a piece of a text. Nothing is thrown.
- * ABI: functions and fields are only added; MEDCLF_ABI_VERSION grows when one changes its meaning.
+ * ABI: functions and fields are only added, and a program that was compiled against an older header goes on working:
+ * `struct_size` says which fields it knows. MEDCLF_ABI_VERSION grows when one changes its meaning.
  */
 #ifndef MEDCLF_MEDCLF_H
 #define MEDCLF_MEDCLF_H
