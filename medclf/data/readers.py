@@ -1,26 +1,38 @@
-"""The four formats of a table, each read row by row: CSV (also TSV), JSON lines, Parquet.
+"""CSV (also TSV) and JSON lines, read row by row; `medclf.data.parquet` reads the fourth format.
 
-A reader knows its format and its faults, not what a text or a label is: that is `medclf.data.tables`.
+A reader knows its format and its faults, not what a text or a label is: that is `medclf.data.tables`. A fault that ends
+with its row is told by that row; one after which nothing can be trusted is an error.
 """
 
-import codecs
-import contextlib
 import csv
-import io
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from medclf.errors import DataError, OptionError
-from medclf.extras import require
+from medclf.data.formats import TableFormat
+from medclf.data.streams import UNDECODABLE, TextSource
+from medclf.errors import DataError
 
-MAX_CELL = 64 * 1024 * 1024  # characters; bounds the memory that a quote left open can take
+MAX_CELL = 64 * 1024 * 1024  # characters; bounds the memory that a quote left open, or a file of one line, can take
 SHOWN = 5  # row numbers in a message
-_UNDECODABLE = "\udcff"  # stands for bytes that could not be decoded; no decoder gives it for good bytes
 
-codecs.register_error("medclf.mark", lambda error: (_UNDECODABLE, error.end))  # type: ignore[attr-defined]
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a row cannot be used; holds no piece of it.
+
+    Attributes:
+        column: Where it is; empty for the row as a whole.
+        reason: Fit for the end of a message that names the row.
+        length: Characters of the cell or of the row; None where that has no meaning.
+    """
+
+    column: str
+    reason: str
+    length: int | None = None
 
 
 @dataclass(frozen=True)
@@ -30,10 +42,12 @@ class Row:
     Attributes:
         number: The first data row is 1; blank lines are not counted.
         values: Column -> value; a string in CSV and TSV.
+        fault: What is wrong with the row as a whole, which then has no values.
     """
 
     number: int
     values: dict[str, object]
+    fault: Fault | None = None
 
 
 def rows_text(numbers: Sequence[int]) -> str:
@@ -66,46 +80,32 @@ def names_text(names: Iterable[str]) -> str:
     )
 
 
-class _TextFile:
-    """A decoded file that knows how far it was read, and which rows its encoding does not fit."""
+def check_names(path: Path, columns: Sequence[str]) -> None:
+    """Refuse a table that has two columns of one name.
 
-    def __init__(self, path: Path, encoding: str, *, errors: str = "strict") -> None:
-        try:
-            name = codecs.lookup(encoding).name
-            self._bytes = path.open("rb")
-            self.text = io.TextIOWrapper(
-                self._bytes, encoding="utf-8-sig" if name == "utf-8" else name, errors=errors, newline=""
-            )
-        except LookupError as error:
-            raise OptionError(f"encoding {encoding!r} is not known. Such as utf-8, latin-1, cp1252, utf-16.") from error
-        self._size = path.stat().st_size
+    Args:
+        path: The table.
+        columns: The names of its columns; spreadsheets leave nameless ones behind.
 
-    @property
-    def fraction_read(self) -> float:
-        return self._bytes.tell() / max(1, self._size)
-
-
-def _undecodable(path: Path, encoding: str, rows: Iterator[tuple[int, str]]) -> DataError:
-    bad = []
-    with contextlib.suppress(csv.Error):  # bytes decoded wrongly can break the format too
-        bad = [number for number, content in rows if _UNDECODABLE in content]
-    where = "the header" if bad[:1] == [0] else rows_text(bad) if bad else "a row"
-    with path.open("rb") as file:
-        utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    return DataError(
-        f"{path}: {where} cannot be decoded as {encoding}. Save the file as UTF-8, "
-        f"or pass its encoding, such as --encoding {'utf-16' if utf16 else 'latin-1'}."
-    )
+    Raises:
+        DataError: A name is there more than once.
+    """
+    repeated = sorted({name for name in columns if name and columns.count(name) > 1})
+    if repeated:
+        raise DataError(
+            f"{path}: the header names {names_text(repeated)} more than once. Rename the columns, each once."
+        )
 
 
 class CsvReader:
     """CSV, with the delimiter that the header uses most among `,` `;` tab `|`; TSV with a tab."""
 
-    def __init__(self, path: Path, encoding: str) -> None:
+    def __init__(self, path: Path, form: TableFormat, encoding: str) -> None:
         """Open a file and read its header.
 
         Args:
-            path: A file that exists.
+            path: A file that exists, or `-` for stdin.
+            form: Its format.
             encoding: Its character encoding.
 
         Raises:
@@ -114,64 +114,66 @@ class CsvReader:
         csv.field_size_limit(max(csv.field_size_limit(), MAX_CELL))  # a long cell is a fault of its row alone
         self._path = path
         self._encoding = encoding
-        self._file = _TextFile(path, encoding)
+        self._file = TextSource(path, compression=form.compression, encoding=encoding)
         try:
-            self.columns = self._header()
+            self.columns = self._header(form)
         except BaseException:
             self.close()
             raise
 
     @property
-    def fraction_read(self) -> float:
-        """How much of the file was read, 0 to 1."""
+    def fraction_read(self) -> float | None:
+        """How much of the file was read, 0 to 1; None where its end is not known."""
         return self._file.fraction_read
 
     def close(self) -> None:
         """Close the file."""
-        self._file.text.close()
+        self._file.close()
 
-    def __iter__(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[Row]:
+        """Read the rows.
+
+        Yields:
+            Every row, also those with a fault.
+
+        Raises:
+            DataError: A fault after which nothing can be trusted, such as a quote left open.
+        """
         number = 0
         try:
             for number, cells in enumerate(self._records, start=1):
-                if len(cells) != len(self.columns):
-                    raise self._ragged(number, len(cells))
-                yield Row(number, dict(zip(self.columns, cells, strict=True)))
-        except UnicodeError as error:
-            raise self._undecodable() from error
+                reason = self._reason(cells)
+                if reason:
+                    yield Row(number, {}, Fault("", reason, sum(map(len, cells))))
+                else:
+                    yield Row(number, dict(zip(self.columns, cells, strict=True)))
         except csv.Error as error:
             raise self._broken(number + 1, error) from error
+        except UnicodeError as error:
+            raise _undecodable(self._path, self._encoding) from error
 
-    def _header(self) -> tuple[str, ...]:
+    def _reason(self, cells: list[str]) -> str | None:
+        if len(cells) != len(self.columns):
+            return f"has {len(cells)} cells, {len(self.columns)} expected (is a {self._delimiter!r} not in quotes?)"
+        return _encoding_fault(self._encoding) if any(UNDECODABLE in cell for cell in cells) else None
+
+    def _header(self, form: TableFormat) -> tuple[str, ...]:
         try:
             first_line = self._file.text.readline(MAX_CELL)
-            self._file.text.seek(0)
-            self._delimiter = "\t" if self._path.suffix.lower() == ".tsv" else _delimiter(first_line)
-            records = csv.reader(self._file.text, delimiter=self._delimiter, strict=True)
-            self._records: Iterator[list[str]] = filter(None, records)
+            self._delimiter = "\t" if form.name == "tsv" else _delimiter(first_line)
+            lines = itertools.chain([first_line], self._file.text)  # a pipe cannot be rewound
+            self._records: Iterator[list[str]] = filter(None, csv.reader(lines, delimiter=self._delimiter, strict=True))
             columns = tuple(next(self._records, ()))
-        except UnicodeError as error:
-            raise self._undecodable() from error
         except csv.Error as error:
             raise self._broken(0, error) from error
+        except UnicodeError as error:
+            raise _undecodable(self._path, self._encoding) from error
+        if UNDECODABLE in "".join(columns):
+            raise _undecodable(self._path, self._encoding, "".join(columns))
         if not any(name.strip() for name in columns):
             raise DataError(f"{self._path} is empty: a header and rows were expected.")
-        named = [name for name in columns if name]  # spreadsheets leave nameless columns behind
-        repeated = sorted({name for name in named if named.count(name) > 1})
-        if repeated:
-            raise DataError(
-                f"{self._path}: the header names {names_text(repeated)} more than once. Rename the columns, each once."
-            )
+        check_names(self._path, columns)
         return columns
-
-    def _ragged(self, number: int, n_cells: int) -> DataError:
-        bad = [number]
-        with contextlib.suppress(csv.Error, UnicodeError):  # the first fault is told first
-            bad += [n for n, cells in enumerate(self._records, start=number + 1) if len(cells) != len(self.columns)]
-        return DataError(
-            f"{self._path}: {rows_text(bad)} with another number of cells than the header: {n_cells} in row {number}, "
-            f"{len(self.columns)} expected. Put cells that hold {self._delimiter!r} in double quotes."
-        )
 
     def _broken(self, number: int, error: csv.Error) -> DataError:
         where = f"row {number}" if number else "the header"
@@ -187,13 +189,6 @@ class CsvReader:
             f"{self._path}, {where}: {why}. Double the quotes inside quoted cells, or save the table as JSON lines."
         )
 
-    def _undecodable(self) -> DataError:
-        file = _TextFile(self._path, self._encoding, errors="medclf.mark")
-        with file.text:
-            delimiter = getattr(self, "_delimiter", ",")
-            records = filter(None, csv.reader(file.text, delimiter=delimiter))
-            return _undecodable(self._path, self._encoding, ((n, "".join(cells)) for n, cells in enumerate(records)))
-
 
 def _delimiter(header: str) -> str:
     bare = re.sub(r'"[^"]*"', "", header)
@@ -203,11 +198,12 @@ def _delimiter(header: str) -> str:
 class JsonlReader:
     """JSON lines: one object a line."""
 
-    def __init__(self, path: Path, encoding: str) -> None:
+    def __init__(self, path: Path, form: TableFormat, encoding: str) -> None:
         """Open a file and read its first object.
 
         Args:
-            path: A file that exists.
+            path: A file that exists, or `-` for stdin.
+            form: Its format.
             encoding: Its character encoding.
 
         Raises:
@@ -215,64 +211,65 @@ class JsonlReader:
         """
         self._path = path
         self._encoding = encoding
-        self._file = _TextFile(path, encoding)
-        self._lines = _json_lines(self._file)
+        self._file = TextSource(path, compression=form.compression, encoding=encoding)
+        self._lines = self._numbered()
         try:
-            self.columns = self._keys()
+            self._first = self._first_row()
         except BaseException:
             self.close()
             raise
+        self.columns: tuple[str, ...] = tuple(self._first.values)
 
     @property
-    def fraction_read(self) -> float:
-        """How much of the file was read, 0 to 1."""
+    def fraction_read(self) -> float | None:
+        """How much of the file was read, 0 to 1; None where its end is not known."""
         return self._file.fraction_read
 
     def close(self) -> None:
         """Close the file."""
-        self._file.text.close()
+        self._file.close()
 
-    def __iter__(self) -> Iterator[Row]:
-        line = self._first
-        try:
-            while line is not None:
-                values = _json_object(line[1])
-                if values is None:
-                    raise self._not_objects(line[0])
-                yield Row(line[0], values)
-                line = next(self._lines, None)
-        except UnicodeError as error:
-            raise self._undecodable() from error
+    def rows(self) -> Iterator[Row]:
+        """Read the rows.
 
-    def _keys(self) -> tuple[str, ...]:
-        try:
-            self._first = next(self._lines, None)
-        except UnicodeError as error:
-            raise self._undecodable() from error
-        if self._first is None:
+        Yields:
+            Every row, also those with a fault.
+
+        Raises:
+            DataError: A fault after which nothing can be trusted.
+        """
+        yield self._first
+        for number, line in self._lines:
+            yield self._row(number, line)
+
+    def _first_row(self) -> Row:
+        number, line = next(self._lines, (0, ""))
+        if not number:
             raise DataError(f"{self._path} is empty: one JSON object a line was expected.")
-        values = _json_object(self._first[1])
-        if values is None:
-            raise self._not_objects(1)
-        return tuple(values)
+        row = self._row(number, line)
+        if row.fault:  # it names the columns, so that nothing can be read without it
+            raise DataError(f"{self._path}: row 1 {row.fault.reason}.")
+        return row
 
-    def _not_objects(self, number: int) -> DataError:
-        bad = [number]
-        with contextlib.suppress(UnicodeError):  # the first fault is told first
-            bad += [n for n, line in self._lines if _json_object(line) is None]
-        return DataError(
-            f"{self._path}: {rows_text(bad)} not a JSON object. Each line must be one whole object, "
-            'such as {"text": "...", "label": "..."}.'
-        )
+    def _row(self, number: int, line: str) -> Row:
+        values = None if UNDECODABLE in line else _json_object(line)
+        if values is not None:
+            return Row(number, values)
+        reason = _encoding_fault(self._encoding) if UNDECODABLE in line else "is not a JSON object on a line of its own"
+        return Row(number, {}, Fault("", reason, len(line.rstrip("\r\n"))))
 
-    def _undecodable(self) -> DataError:
-        file = _TextFile(self._path, self._encoding, errors="medclf.mark")
-        with file.text:
-            return _undecodable(self._path, self._encoding, _json_lines(file))
-
-
-def _json_lines(file: _TextFile) -> Iterator[tuple[int, str]]:
-    return enumerate((line for line in file.text if line.strip()), start=1)
+    def _numbered(self) -> Iterator[tuple[int, str]]:
+        number = 0
+        try:
+            while line := self._file.text.readline(MAX_CELL):
+                if not line.strip():
+                    continue
+                number += 1
+                if len(line) == MAX_CELL:
+                    raise DataError(f"{self._path}, row {number}: a line has over {MAX_CELL:,} characters.")
+                yield number, line
+        except UnicodeError as error:
+            raise _undecodable(self._path, self._encoding) from error
 
 
 def _json_object(line: str) -> dict[str, object] | None:
@@ -283,50 +280,13 @@ def _json_object(line: str) -> dict[str, object] | None:
     return value if isinstance(value, dict) else None
 
 
-class ParquetReader:
-    """Parquet, a batch of rows at a time."""
+def _encoding_fault(encoding: str) -> str:
+    return f"cannot be decoded as {encoding} (--encoding names another)"
 
-    def __init__(self, path: Path) -> None:
-        """Open a file and read its schema.
 
-        Args:
-            path: A file that exists.
-
-        Raises:
-            DataError: It is not a Parquet file.
-            ExtraError: pyarrow is not installed.
-        """
-        parquet = require("pyarrow.parquet", extra="files")
-        arrow = require("pyarrow", extra="files")
-        self._faults = (arrow.ArrowException, OSError)
-        self._path = path
-        try:
-            self._file = parquet.ParquetFile(path)
-        except self._faults as error:
-            raise DataError(
-                f"{path} is not a whole Parquet file. Write it again, or give CSV or JSON lines."
-            ) from error
-        self.columns: tuple[str, ...] = tuple(self._file.schema_arrow.names)
-        self._n_rows: int = self._file.metadata.num_rows
-        self._number = 0
-
-    @property
-    def fraction_read(self) -> float:
-        """How much of the file was read, 0 to 1."""
-        return self._number / max(1, self._n_rows)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def __iter__(self) -> Iterator[Row]:
-        try:
-            for batch in self._file.iter_batches(batch_size=1024):
-                for values in batch.to_pylist():
-                    self._number += 1
-                    yield Row(self._number, values)
-        except (*self._faults, UnicodeError) as error:
-            raise DataError(
-                f"{self._path}: the file is damaged after row {self._number}, or a string in it is not UTF-8. "
-                "Write it again."
-            ) from error
+def _undecodable(path: Path, encoding: str, header: str = "") -> DataError:
+    utf16 = header.startswith(2 * UNDECODABLE)  # its byte order mark, which is no UTF-8
+    return DataError(
+        f"{path}: the header cannot be decoded as {encoding}. Save the file as UTF-8, "
+        f"or pass its encoding, such as --encoding {'utf-16' if utf16 else 'latin-1'}."
+    )

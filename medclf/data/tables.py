@@ -1,51 +1,61 @@
 """Tables of texts: CSV, TSV, JSON lines and Parquet, read row by row with every fault named by file, row and column.
 
-No message quotes a cell. Stands on the standard library; Parquet needs pyarrow (`medclf[files]`).
+No message quotes a cell. Stands on the standard library; Parquet and zstd need `medclf[files]`.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from medclf.bundle import TextColumns
+from medclf.data.formats import SUFFIXES, formats_text, table_format
 from medclf.data.label_cells import parse_indicators, parse_labels
-from medclf.data.readers import SHOWN, CsvReader, JsonlReader, ParquetReader, Row, names_text
+from medclf.data.parquet import ParquetReader
+from medclf.data.readers import SHOWN, CsvReader, Fault, JsonlReader, Row, names_text
 from medclf.errors import DataError, OptionError
 from medclf.labels import Label
 from medclf.text import text_fault
 
-__all__ = ["SUFFIXES", "Faults", "LabelledTexts", "Row", "Table", "join_text", "read_labelled", "read_usable"]
+__all__ = ["SUFFIXES", "Fault", "Faults", "LabelledTexts", "Row", "Table", "join_text", "read_labelled", "read_usable"]
 
-Faults = dict[str, list[tuple[int, str]]]  # column -> row number, and what is wrong, fit for the end of a message
+Faults = dict[
+    str, list[tuple[int, str]]
+]  # column, empty for a whole row -> row number, and what is wrong, fit for the end of a message
 _T = TypeVar("_T")
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
 
 class Table:
     """A table that is open for reading once, row by row; a context manager."""
 
-    def __init__(self, path: Path, *, encoding: str = "utf-8") -> None:
-        """Open a table; its format is known by its suffix.
+    def __init__(self, path: Path, *, encoding: str = "utf-8", named: str = "") -> None:
+        """Open a table.
 
         Args:
-            path: A file that ends in one of `SUFFIXES`.
+            path: A file, a pipe, or `-` for stdin.
             encoding: Character encoding of CSV, TSV and JSON lines; a byte order mark of UTF-8 is skipped.
+            named: Its format, such as `csv` or `jsonl.gz`; empty for that of its suffix.
 
         Raises:
             DataError: The file is missing, is a folder, has another suffix, is empty, or its header is wrong.
             OptionError: The encoding is not known.
+            ExtraError: The format needs a package that is not installed.
         """
         self.path = path
-        self._reader = _open(path, encoding)
+        self._reader = _open(path, encoding, named)
         self.columns: tuple[str, ...] = self._reader.columns
 
     @property
-    def fraction_read(self) -> float:
-        """How much of the file was read, 0 to 1."""
+    def fraction_read(self) -> float | None:
+        """How much of the file was read, 0 to 1; None for a pipe."""
         return self._reader.fraction_read
+
+    @property
+    def types(self) -> dict[str, Any]:
+        """Column -> its type in Arrow; empty for a format that has no types."""
+        return self._reader.types if isinstance(self._reader, ParquetReader) else {}
 
     def check_columns(self, names: Iterable[str]) -> None:
         """Refuse columns that the table does not have.
@@ -63,13 +73,32 @@ class Table:
                 "Name its columns with --text-column and --label-column."
             )
 
-    def __iter__(self) -> Iterator[Row]:
+    def rows(self, columns: Collection[str] | None = None, carried: Mapping[str, str] | None = None) -> Iterator[Row]:
+        """Read every row, also those that are broken by themselves: they have a fault and no values.
+
+        Args:
+            columns: Columns that are needed; others may be left out. None for all.
+            carried: Column that is only written elsewhere -> `string` or `int64`: how times of Parquet are given.
+
+        Yields:
+            The rows, in order.
+
+        Raises:
+            DataError: There is no row, or a fault after which nothing can be trusted.
+        """
         empty = True
-        for row in self._reader:
+        reader = self._reader
+        for row in reader.rows(columns, carried) if isinstance(reader, ParquetReader) else reader.rows():
             empty = False
             yield row
         if empty:
             raise DataError(f"{self.path} has columns and no rows: at least one row was expected.")
+
+    def __iter__(self) -> Iterator[Row]:
+        for row in self.rows():
+            if row.fault:
+                raise DataError(f"{self.path}, row {row.number} {row.fault.reason}.")
+            yield row
 
     def __enter__(self) -> "Table":
         return self
@@ -80,19 +109,22 @@ class Table:
         self._reader.close()
 
 
-def _open(path: Path, encoding: str) -> CsvReader | JsonlReader | ParquetReader:
+def _open(path: Path, encoding: str, named: str) -> CsvReader | JsonlReader | ParquetReader:
+    form = table_format(path, named)
     if path.is_dir():
-        raise DataError(f"{path} is a folder, a table was expected: name a file that ends in {', '.join(SUFFIXES)}.")
-    if not path.exists():
+        raise DataError(f"{path} is a folder, a table was expected: name a file that ends in {formats_text()}.")
+    if str(path) != "-" and not path.exists():
         raise DataError(f"{path} does not exist. Check the path; it is relative to {Path.cwd()}.")
-    suffix = path.suffix.lower()
-    if suffix in (".csv", ".tsv"):
-        return CsvReader(path, encoding)
-    if suffix in (".jsonl", ".ndjson"):
-        return JsonlReader(path, encoding)
-    if suffix == ".parquet":
+    if form is None:
+        got = named or path.suffix or "(no suffix)"
+        raise DataError(
+            f"{path}: the format {got} is not read. Save it as {formats_text()}; or name it, as in --input-format csv."
+        )
+    if form.name == "parquet":
+        if not path.is_file():
+            raise DataError(f"{path}: Parquet is read from its end, which a pipe has not. Save it as a file first.")
         return ParquetReader(path)
-    raise DataError(f"{path}: the format {suffix or '(no suffix)'} is not read. Save it as {', '.join(SUFFIXES)}.")
+    return CsvReader(path, form, encoding) if form.name in ("csv", "tsv") else JsonlReader(path, form, encoding)
 
 
 def join_text(row: Row, columns: Sequence[str]) -> tuple[str | None, str | None]:
@@ -223,8 +255,12 @@ def read_usable(
     faults: Faults = {}
     numbers: list[int] = []
     with Table(path, encoding=encoding) as table:
-        table.check_columns((*columns.text, *columns.pair, *label_column, *filter(None, [group_column])))
-        for row in table:
+        needed = (*columns.text, *columns.pair, *label_column, *filter(None, [group_column]))
+        table.check_columns(needed)
+        for row in table.rows(needed):
+            if row.fault:
+                faults.setdefault(row.fault.column, []).append((row.number, row.fault.reason))
+                continue
             numbers.append(row.number)
             for name, values in read.items():
                 text, fault = join_text(row, named[name])
@@ -300,10 +336,11 @@ def _labels(
 
 
 def _faults_text(path: Path, column: str, rows: list[tuple[int, str]]) -> str:
+    where = f"{path}, column {column!r}" if column else f"{path}"
     shown = "; ".join(f"row {number} {fault}" for number, fault in rows[:SHOWN])
     more = "; ..." if len(rows) > SHOWN else ""
     count = "1 row" if len(rows) == 1 else f"{len(rows):,} rows"
-    return f"{path}, column {column!r}: {count} cannot be used: {shown}{more}. Correct or remove them."
+    return f"{where}: {count} cannot be used: {shown}{more}. Correct or remove them."
 
 
 def _sha256(path: Path) -> str:

@@ -116,12 +116,20 @@ def test_missing_file_folder_and_suffix(tmp_path: Path) -> None:
         ("a.jsonl", f'{{"note": "{CANARY}", "label": "x"}}', "no column 'text'; it has 'note', 'label'"),
         ("a.csv", f"text,label,text\n{CANARY},x,\n", "names 'text' more than once"),
         ("a.csv", f"{CANARY * 9},x\n{CANARY},x\n", "a name of 99 characters: is the header missing"),
-        ("a.csv", f"text,label\na,x\n{CANARY},x,3\n{CANARY}\n", r"2 rows \(2, 3\) with .*3 in row 2, 2 expected"),
-        ("a.tsv", f"text\tlabel\n{CANARY},x\n", "row 1 with another number of cells"),
+        (
+            "a.csv",
+            f"text,label\na,x\n{CANARY},x,3\n{CANARY}\n",
+            "2 rows cannot be used: row 2 has 3 cells, 2 expected .*; row 3 has 1 cells",
+        ),
+        ("a.tsv", f"text\tlabel\n{CANARY},x\n", "row 1 has 1 cells, 2 expected"),
         ("a.csv", f'text,label\na,x\n"{CANARY},x\nb,y\n', "row 2: a double quote is opened and never closed"),
         ("a.csv", f'text,label\n"{CANARY}"{CANARY},x\n', "row 1: a double quote stands inside"),
-        ("a.jsonl", f'{{"text": "a", "label": "x"}}\n{{"text": {CANARY}\n[1]\n', r"2 rows \(2, 3\) not a JSON object"),
-        ("a.jsonl", f"{CANARY}\n", "row 1 not a JSON object"),
+        (
+            "a.jsonl",
+            f'{{"text": "a", "label": "x"}}\n{{"text": {CANARY}\n[1]\n',
+            "2 rows cannot be used: row 2 is not a JSON object .*; row 3",
+        ),
+        ("a.jsonl", f"{CANARY}\n", "row 1 is not a JSON object"),
     ],
 )
 def test_faults_of_the_format(tmp_path: Path, name: str, content: str, match: str) -> None:
@@ -134,11 +142,11 @@ def test_faults_of_the_format(tmp_path: Path, name: str, content: str, match: st
         (
             "a.csv",
             b"text,label\nok,x\nCANARY-7f3a \xe9,y\nok,x\n\xff,y\n",
-            r"2 rows \(2, 4\) cannot be decoded as utf-8",
+            "2 rows .*row 2 cannot be decoded as utf-8 .*; row 4",
         ),
         ("a.csv", b"text\xe9,label\nok,x\n", "the header cannot be decoded"),
         ("a.jsonl", b'{"text": "ok", "label": "x"}\n{"text": "\xe9CANARY-7f3a", "label": "x"}\n', "row 2 cannot be"),
-        ("a.jsonl", b'{"text": "\xe9CANARY-7f3a", "label": "x"}\n', "row 1 cannot be decoded.*--encoding latin-1"),
+        ("a.jsonl", b'{"text": "\xe9CANARY-7f3a", "label": "x"}\n', "row 1 cannot be decoded.*--encoding"),
         ("a.csv", "text,label\nCANARY-7f3a,x\n".encode("utf-16"), "decoded as utf-8.*--encoding utf-16"),
     ],
 )
