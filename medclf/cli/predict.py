@@ -13,7 +13,8 @@ from medclf.cli.app import console, run
 
 if TYPE_CHECKING:
     from medclf.runtime import Classifier
-    from medclf.runtime.predict_file import Counts, PredictOptions
+    from medclf.runtime.counts import Counts
+    from medclf.runtime.predict_options import PredictOptions
 
 
 class OnError(str, Enum):
@@ -21,12 +22,21 @@ class OnError(str, Enum):
 
     fail = "fail"
     skip = "skip"
+    quarantine = "quarantine"
 
 
 def predict(
-    source: Annotated[Path, typer.Option("--input", help="Table to classify: CSV, TSV, JSON lines or Parquet.")],
-    target: Annotated[Path, typer.Option("--output", help="Table to write: .csv, .tsv or .jsonl.")],
+    source: Annotated[
+        Path, typer.Option("--input", help="Table to classify: CSV, TSV, JSON lines or Parquet; - for stdin.")
+    ],
+    target: Annotated[
+        Path, typer.Option("--output", help="Table to write: .csv, .tsv, .jsonl or .parquet; - for stdout.")
+    ],
     bundle: Annotated[Path, typer.Option(help="The bundle's folder.")] = Path("bundle"),
+    input_format: Annotated[
+        str, typer.Option(help="csv, tsv, jsonl or parquet, or such as csv.gz or jsonl.zst. Default: by the suffix.")
+    ] = "",
+    output_format: Annotated[str, typer.Option(help="The same for the output.")] = "",
     text_column: Annotated[
         list[str] | None, typer.Option(help="Column of the text; several are joined. Default: as in training.")
     ] = None,
@@ -36,41 +46,67 @@ def predict(
     keep: Annotated[list[str] | None, typer.Option(help="Column of the input to carry over; may be repeated.")] = None,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Add a column for each label.")] = False,
     on_error: Annotated[
-        OnError, typer.Option(help="A row that cannot be classified stops everything, or gets no label and a reason.")
+        OnError,
+        typer.Option(
+            help="A row that cannot be classified stops everything, is written without a label and with a reason, or "
+            "is left out and named in a second file."
+        ),
     ] = OnError.fail,
+    quarantine: Annotated[
+        Path | None, typer.Option(help="That second file. Default: such as labels.quarantine.csv.")
+    ] = None,
     encoding: Annotated[str, typer.Option(help="Character encoding of the input.")] = "utf-8",
     precision: Annotated[str, typer.Option(help="fp32, int8, or auto: INT8 on a CPU if the bundle has it.")] = "auto",
     provider: Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where it can be had.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Cores to keep busy. Default: all that it may use.")] = None,
     mode: Annotated[str, typer.Option(help="throughput: a batch on each core; latency: one on all.")] = "throughput",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the output, or the work of a stopped run, if it is there.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on after the rows that a stopped run committed.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as one JSON document.")] = False,
 ) -> None:
-    """Classify a table, in order; the output is written whole or not at all."""
+    """Classify a table, in order; the output is written whole or not at all, and a stopped run can be resumed."""
     from medclf.runtime import Classifier
-    from medclf.runtime.predict_file import PredictOptions
+    from medclf.runtime.predict_options import PredictOptions
 
+    if as_json and str(target) == "-":
+        raise typer.BadParameter("--json prints on stdout, which takes the rows here. Name a file with --output.")
     options = PredictOptions(
         source=source,
         target=target,
+        source_format=input_format,
+        target_format=output_format,
         text=tuple(text_column or ()),
         pair=tuple(text_pair_column or ()),
         keep=tuple(keep or ()),
         probabilities=probabilities,
-        skip_errors=on_error is OnError.skip,
+        on_error=on_error.value,
+        quarantine=quarantine,
         encoding=encoding,
         overwrite=overwrite,
+        resume=resume,
     )
     with Classifier.load(bundle, provider=provider, precision=precision, mode=mode, threads=threads) as classifier:
         counts = _predict_with_bar(classifier, options)
         taken = {"precision": classifier.precision, "provider": classifier.provider}
+    _summarize(options, counts, taken, as_json=as_json)
+
+
+def _summarize(options: "PredictOptions", counts: "Counts", taken: dict[str, str], *, as_json: bool) -> None:
     seconds = max(counts.seconds, 1e-9)
-    speed = {"documents_per_s": counts.n_rows / seconds, "tokens_per_s": counts.n_tokens / seconds}
+    speed = {"rows_per_s": counts.n_rows / seconds, "tokens_per_s": counts.n_tokens / seconds}
     if as_json:
-        typer.echo(json.dumps({"input": str(source), "output": str(target), **taken, **asdict(counts), **speed}))
+        files = {"input": options.source, "output": options.target, "quarantine": options.quarantine_file}
+        paths = {name: str(path) for name, path in files.items() if path}
+        typer.echo(json.dumps({**paths, **taken, **asdict(counts), **speed}))
+    left_out = f", {counts.n_quarantined:,} quarantined" if options.quarantine_file else ""
     console.print(
-        f"{counts.n_rows:,} rows, {speed['documents_per_s']:,.1f} documents/s, {speed['tokens_per_s']:,.0f} tokens/s "
-        f"({taken['precision']}, {taken['provider']}); {counts.n_truncated:,} truncated, {counts.n_skipped:,} skipped.",
+        f"{counts.n_rows:,} rows, {speed['rows_per_s']:,.1f} rows/s, {speed['tokens_per_s']:,.0f} tokens/s "
+        f"({taken['precision']}, {taken['provider']}); {counts.n_truncated:,} truncated, "
+        f"{counts.n_skipped:,} skipped{left_out}.",
         soft_wrap=True,
     )
 
@@ -79,14 +115,28 @@ def _predict_with_bar(classifier: "Classifier", options: "PredictOptions") -> "C
     from medclf.runtime.predict_file import predict_file
 
     columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=1.0)
+    with Progress(
+        *columns,
+        console=console,
+        disable=not console.is_terminal,
+        speed_estimate_period=3600.0,  # a window may take longer than the 30 s that rich looks back
+    ) as bar:
+        task = bar.add_task("", total=None)
 
-        def show(fraction: float, counts: "Counts") -> None:
+        def show(fraction: float | None, counts: "Counts") -> None:
             rate = counts.n_rows / max(counts.seconds, 1e-9)
-            bar.update(task, completed=fraction, description=f"{counts.n_rows:,} rows, {rate:,.0f} a second")
+            total = None if fraction is None else 1.0  # a pipe has no end that is known
+            bar.update(
+                task, total=total, completed=fraction or 0.0, description=f"{counts.n_rows:,} rows, {rate:,.0f} rows/s"
+            )
 
-        return predict_file(classifier, options, progress=show)
+        try:
+            return predict_file(classifier, options, progress=show)
+        except BaseException as error:
+            bar.stop()
+            for note in getattr(error, "__notes__", ()):  # what is committed, and how to go on
+                console.print(note, soft_wrap=True, markup=False)
+            raise
 
 
 def main() -> None:

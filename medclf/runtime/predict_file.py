@@ -1,101 +1,28 @@
 """Classifies a table, row by row in order, in memory that does not grow with the file."""
 
+import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import islice
 
-import numpy as np
-
-from medclf.atomic import atomic_file, check_output
+import medclf
 from medclf.bundle import TextColumns
-from medclf.data.tables import Row, Table, join_text
-from medclf.errors import DataError, OptionError
-from medclf.labels import Labels
+from medclf.data.tables import Fault, Row, Table, join_text
+from medclf.errors import DataError, OutputError
 from medclf.runtime.classifier import Classifier
+from medclf.runtime.counts import Counts
+from medclf.runtime.layouts import layout_of
+from medclf.runtime.output import FileOutput, StreamOutput, open_output
+from medclf.runtime.predict_options import PredictOptions as PredictOptions
 from medclf.runtime.predictions import Predictions
-from medclf.runtime.rows import OUTPUT_SUFFIXES, kept_columns, output_columns, probability_column, row_writer
+from medclf.runtime.rows import Quarantined, answer_row, column_types, fault_text, kept_columns, output_columns
 from medclf.runtime.texts import Texts
 from medclf.runtime.windows import windows
+from medclf.runtime.work import Commit
 
-DECIMALS = 6  # of a probability
-
-Progress = Callable[[float, "Counts"], None]
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """What to classify, and what to write.
-
-    Attributes:
-        source: The table to read.
-        target: The table to write: CSV, TSV or JSON lines by its suffix.
-        text: Columns that make the text; empty for those that the model was trained on.
-        pair: Columns that make the second text; empty for those that the model was trained on.
-        keep: Columns of the input to carry over.
-        probabilities: Whether each label gets a column.
-        skip_errors: Whether a row that cannot be classified is left without an answer, or stops everything.
-        encoding: Character encoding of the input.
-        overwrite: Whether an existing output is replaced.
-    """
-
-    source: Path
-    target: Path
-    text: tuple[str, ...] = ()
-    pair: tuple[str, ...] = ()
-    keep: tuple[str, ...] = ()
-    probabilities: bool = False
-    skip_errors: bool = False
-    encoding: str = "utf-8"
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        if self.target.suffix.lower() not in OUTPUT_SUFFIXES:
-            raise OptionError(
-                f"{self.target}: the suffix must be one of {', '.join(OUTPUT_SUFFIXES)}; it is the format."
-            )
-        if self.target.exists() and self.source.exists() and self.target.samefile(self.source):
-            raise OptionError(f"{self.target} is the input. Name another output.")
-        check_output(self.target, overwrite=self.overwrite)
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What was done so far.
-
-    Attributes:
-        n_rows: Rows read.
-        n_tokens: Tokens that the model saw.
-        n_truncated: Rows whose text was longer than the model takes.
-        n_skipped: Rows without an answer.
-        seconds: Time that it took.
-    """
-
-    n_rows: int = 0
-    n_tokens: int = 0
-    n_truncated: int = 0
-    n_skipped: int = 0
-    seconds: float = 0.0
-
-    def plus(self, predictions: Predictions, *, seconds: float) -> "Counts":
-        """Count a window in.
-
-        Args:
-            predictions: Its answers.
-            seconds: Time since the beginning.
-
-        Returns:
-            The new counts.
-        """
-        cut = predictions.truncation
-        return Counts(
-            self.n_rows + len(predictions),
-            self.n_tokens + cut.n_tokens - cut.n_tokens_cut,
-            self.n_truncated + cut.n_truncated,
-            self.n_skipped + len(predictions.errors),
-            seconds,
-        )
+Progress = Callable[[float | None, Counts], None]
 
 
 @dataclass(frozen=True)
@@ -105,7 +32,91 @@ class _Line:
     row: Row
     text: str
     pair: str
-    fault: str | None
+    fault: Fault | None
+
+
+class _Job:
+    """One table and one model: which columns are read, and which are written."""
+
+    def __init__(self, classifier: Classifier, options: PredictOptions, table: Table) -> None:
+        trained = classifier.manifest.columns
+        self.classifier = classifier
+        self.options = options
+        self.table = table
+        self.texts = TextColumns(options.text or trained.text, options.pair or trained.pair)
+        own = output_columns(classifier.labels, probabilities=options.probabilities, errors=options.on_error == "skip")
+        self.kept = kept_columns(options.keep, own)
+        self.columns = [own[0], *self.kept.values(), *own[1:]]
+        self.read = (*self.texts.text, *self.texts.pair, *self.kept)
+        table.check_columns(self.read)
+        types = {new: table.types[old] for old, new in self.kept.items() if old in table.types}
+        self.layout = layout_of(options.form, self.columns, column_types(options.form, classifier.labels, types))
+
+    def describe(self) -> dict[str, object]:
+        """Say what decides the bytes of the output, so that a resume can be held against it."""
+        options, source = self.options, self.options.source
+        manifest = self.classifier.manifest.to_json()
+        at = source.stat() if source.is_file() else None
+        return {
+            "input size": at and at.st_size,
+            "input time": at and at.st_mtime_ns,
+            "input format": options.source_format,
+            "encoding": options.encoding,
+            "text columns": [self.texts.text, self.texts.pair],
+            "kept columns": list(self.kept),
+            "output columns": self.columns,
+            "output format": options.form.name,
+            "bundle": hashlib.sha256(manifest.encode()).hexdigest(),
+            "precision": self.classifier.precision,
+            "provider": self.classifier.provider,
+            "medclf": medclf.__version__,
+        }
+
+    def lines(self, start: int) -> Iterator[_Line]:
+        times = "int64" if self.options.form.name == "parquet" else "string"
+        for row in islice(self.table.rows(self.read, dict.fromkeys(self.kept, times)), start, None):
+            line = self._line(row)
+            if line.fault and self.options.on_error == "fail":
+                raise self.refused(row, line.fault)
+            yield line
+
+    def _line(self, row: Row) -> _Line:
+        if row.fault:
+            return _Line(row, "", "", row.fault)
+        found = []
+        for columns in filter(None, (self.texts.text, self.texts.pair)):
+            text, reason = join_text(row, columns)
+            if reason:
+                lengths = [len(cell) for cell in map(row.values.get, columns) if isinstance(cell, str)]
+                return _Line(row, "", "", Fault("+".join(columns), reason, sum(lengths)))
+            found.append(text or "")
+        return _Line(row, found[0], found[1] if self.texts.pair else "", None)
+
+    def refused(self, row: Row, fault: Fault) -> DataError:
+        """Say which row stops everything."""
+        column = f", column {fault.column!r}:" if fault.column else ""
+        return DataError(
+            f"{self.table.path}, row {row.number}{column} {fault.reason}. "
+            "Correct the row, or pass --on-error skip or quarantine to classify the others."
+        )
+
+    def answer(
+        self, window: list[_Line], predictions: Predictions
+    ) -> tuple[list[dict[str, object]], list[Quarantined]]:
+        """Give the rows that are written, and those that are left out."""
+        rows: list[dict[str, object]] = []
+        left_out: list[Quarantined] = []
+        for index, line in enumerate(window):
+            fault = line.fault or (Fault("", predictions.errors[index]) if index in predictions.errors else None)
+            if fault and self.options.on_error == "fail":
+                raise self.refused(line.row, fault)
+            if fault and self.options.on_error == "quarantine":
+                left_out.append((line.row.number, fault.column, fault.reason, fault.length))
+                continue
+            carried = {new: line.row.values.get(old) for old, new in self.kept.items()}
+            row = {"row": line.row.number, **carried, **answer_row(self.classifier.labels, predictions, index)}
+            rows.append(row | {"error": fault_text(fault)} if fault else row)
+        return rows, left_out
 
 
 def predict_file(classifier: Classifier, options: PredictOptions, *, progress: Progress | None = None) -> Counts:
@@ -114,82 +125,48 @@ def predict_file(classifier: Classifier, options: PredictOptions, *, progress: P
     Args:
         classifier: The model.
         options: The tables.
-        progress: Called after each window with the fraction of the input that was read and the counts so far.
+        progress: Called after each window with the fraction of the input that was read, None
+            where its length is not known, and the counts so far.
 
     Returns:
-        The counts.
+        The counts, those of a run that was resumed included.
 
     Raises:
         DataError: The input cannot be read, or a row cannot be classified and is not to be skipped.
         OptionError: A column is asked for twice.
-        OutputError: The output cannot be written.
+        OutputError: The output cannot be written, or the run to resume was another. Where rows are committed, this and
+            every other error has a note that says so.
     """
-    trained = classifier.manifest.columns
-    columns = TextColumns(options.text or trained.text, options.pair or trained.pair)
-    own = output_columns(classifier.labels, probabilities=options.probabilities, errors=options.skip_errors)
-    kept = kept_columns(options.keep, own)
-    counts, start = Counts(), time.perf_counter()
-    with Table(options.source, encoding=options.encoding) as table:
-        table.check_columns((*columns.text, *columns.pair, *kept))
-        with (
-            atomic_file(options.target, overwrite=options.overwrite) as partial,
-            partial.open("w", encoding="utf-8", newline="") as file,
-        ):
-            lines = _lines(table, columns, options)
-            write = row_writer(file, options.target.suffix.lower(), [own[0], *kept.values(), *own[1:]])
-            for window, predictions in _answers(classifier, lines, paired=bool(columns.pair)):
-                for index, line in enumerate(window):
-                    carried = {new: line.row.values.get(old) for old, new in kept.items()}
-                    write(carried | _row(classifier.labels, line, predictions, index))
-                seconds = time.perf_counter() - start
-                counts = counts.plus(predictions, seconds=seconds)
-                if progress:
-                    progress(table.fraction_read, counts)
-    return counts
+    with Table(options.source, encoding=options.encoding, named=options.source_format) as table:
+        job = _Job(classifier, options, table)
+        with open_output(options, job.layout, job.describe()) as output:
+            if output.counts.n_quarantined and options.on_error != "quarantine":
+                raise OutputError(f"the run that was stopped had --on-error quarantine, this one {options.on_error}.")
+            if not output.complete:
+                _classify(job, output, progress)
+            output.finish()
+            return output.counts
 
 
-def _lines(table: Table, columns: TextColumns, options: PredictOptions) -> Iterator[_Line]:
-    for row in table:
-        text, fault = join_text(row, columns.text)
-        where = "+".join(columns.text)
-        pair: str | None = ""
-        if columns.pair and not fault:
-            pair, fault = join_text(row, columns.pair)
-            where = "+".join(columns.pair)
-        if fault and not options.skip_errors:
-            raise DataError(
-                f"{table.path}, row {row.number}, column {where!r}: {fault}. "
-                "Correct the row, or pass --on-error skip to classify the others."
-            )
-        yield _Line(row, text or "", pair or "", f"column {where!r} {fault}" if fault else None)
+def _classify(job: _Job, output: FileOutput | StreamOutput, progress: Progress | None) -> None:
+    begun = time.perf_counter()
+    for window, predictions in _answers(job, job.lines(output.counts.n_rows)):
+        rows, left_out = job.answer(window, predictions)
+        now = time.perf_counter()
+        counts = Counts.of(predictions, n_quarantined=len(left_out), seconds=now - begun)
+        output.commit(rows, Commit(counts, tuple(left_out)))
+        begun = now
+        if progress:
+            progress(job.table.fraction_read, output.counts)
 
 
-def _answers(
-    classifier: Classifier, lines: Iterator[_Line], *, paired: bool
-) -> Iterator[tuple[list[_Line], Predictions]]:
+def _answers(job: _Job, lines: Iterable[_Line]) -> Iterator[tuple[list[_Line], Predictions]]:
     waiting: deque[list[_Line]] = deque()  # windows that were read and are not answered yet: two at most
 
     def texts() -> Iterator[Texts]:
         for window in windows(lines, lambda line: len(line.text) + len(line.pair)):
             waiting.append(window)
-            yield [line.text for line in window], [line.pair for line in window] if paired else None
+            yield [line.text for line in window], [line.pair for line in window] if job.texts.pair else None
 
-    for predictions in classifier.classify_windows(texts()):
+    for predictions in job.classifier.classify_windows(texts()):
         yield waiting.popleft(), predictions
-
-
-def _row(labels: Labels, line: _Line, predictions: Predictions, index: int) -> dict[str, object]:
-    label = predictions.labels[index]
-    every = dict(
-        zip(labels.names, np.round(predictions.probabilities[index].astype(float), DECIMALS).tolist(), strict=True)
-    )
-    answered = label is not None
-    given = [every[name] for name in label] if isinstance(label, tuple) else every.get(label or "")
-    return {
-        "row": line.row.number,
-        "label": label,
-        "probability": given if answered else None,
-        "truncated": bool(predictions.truncated[index]) if answered else None,
-        **{probability_column(name): value if answered else None for name, value in every.items()},
-        "error": line.fault,
-    }

@@ -1,16 +1,22 @@
-"""The rows that `medclf-predict` writes: their columns, and their form in CSV, TSV and JSON lines."""
+"""The rows that `medclf-predict` writes: their columns, what an answer is in them, and the rows that are left out."""
 
 import csv
-import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import TextIO
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
+
+from medclf.data.formats import TableFormat
+from medclf.data.tables import Fault
 from medclf.errors import OptionError
-from medclf.labels import SEPARATOR, Labels
+from medclf.extras import require
+from medclf.labels import Labels
+from medclf.runtime.predictions import Predictions
 
-OUTPUT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
+DECIMALS = 6  # of a probability
 
-WriteRow = Callable[[Mapping[str, object]], object]
+Quarantined = tuple[int, str, str, int | None]  # row, column, reason, length
 
 
 def output_columns(labels: Labels, *, probabilities: bool, errors: bool) -> list[str]:
@@ -60,34 +66,77 @@ def kept_columns(keep: Sequence[str], own: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def row_writer(file: TextIO, suffix: str, columns: Sequence[str]) -> WriteRow:
-    """Start a table.
+def column_types(form: TableFormat, labels: Labels, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the types of the columns in Arrow, for a format that has types.
 
     Args:
-        file: Where it goes; open for text, with newline="" as the csv module wants it.
-        suffix: One of OUTPUT_SUFFIXES.
-        columns: Its columns, in order.
+        form: The format of the output.
+        labels: The label contract.
+        kept: Kept column, as it is named in the output -> its type in the input, where it has one.
 
     Returns:
-        A function that writes one row.
+        Column -> its type; empty for a format without types.
     """
-    if suffix in (".jsonl", ".ndjson"):
-        return lambda row: file.write(_json_line({name: row[name] for name in columns}))
-    writer = csv.writer(file, delimiter="\t" if suffix == ".tsv" else ",", lineterminator="\n")
-    writer.writerow(columns)
-    return lambda row: writer.writerow([_cell(row[name]) for name in columns])
+    if form.name != "parquet":
+        return {}
+    arrow = require("pyarrow", extra="files")
+    many = arrow.list_ if labels.multi_label else (lambda one: one)
+    own = {"row": arrow.int64(), "label": many(arrow.string()), "probability": many(arrow.float64())}
+    own |= {"truncated": arrow.bool_(), "error": arrow.string()}
+    return own | {probability_column(name): arrow.float64() for name in labels.names} | dict(kept)
 
 
-def _cell(value: object) -> object:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (list, tuple)):
-        return SEPARATOR.join(map(str, value))
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
+def answer_row(labels: Labels, predictions: Predictions, index: int) -> dict[str, object]:
+    """Give the answer to one row in the columns of `output_columns`, but for `row`.
+
+    Args:
+        labels: The label contract.
+        predictions: The answers to a window.
+        index: Which of them.
+
+    Returns:
+        Column -> value; None in each where there is no answer.
+    """
+    label = predictions.labels[index]
+    every = dict(
+        zip(labels.names, np.round(predictions.probabilities[index].astype(float), DECIMALS).tolist(), strict=True)
+    )
+    answered = label is not None
+    given = [every[name] for name in label] if isinstance(label, tuple) else every.get(label or "")
+    return {
+        "label": label,
+        "probability": given if answered else None,
+        "truncated": bool(predictions.truncated[index]) if answered else None,
+        **{probability_column(name): value if answered else None for name, value in every.items()},
+        "error": None,
+    }
 
 
-def _json_line(row: Mapping[str, object]) -> str:
-    # default=str: dates and decimals, which Parquet has and JSON has not
-    return json.dumps(row, ensure_ascii=False, default=str) + "\n"
+def fault_text(fault: Fault) -> str:
+    """Say what is wrong with a row, for the column `error`.
+
+    Args:
+        fault: The fault.
+
+    Returns:
+        Such as `column 'text' is empty`.
+    """
+    return f"column {fault.column!r} {fault.reason}" if fault.column else fault.reason
+
+
+def quarantine_lines(rows: Iterable[Quarantined], *, header: bool = False) -> str:
+    """Write rows that were left out as CSV.
+
+    Args:
+        rows: The rows.
+        header: Whether the names of the columns stand first.
+
+    Returns:
+        The lines.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    if header:
+        writer.writerow(("row", "column", "reason", "length"))
+    writer.writerows(rows)
+    return text.getvalue()
