@@ -125,6 +125,7 @@ class Manifest:
             "labels": list(labels.names),
             "labels_sha256": labels.sha256,
             "thresholds": None if labels.thresholds is None else list(labels.thresholds),
+            "abstain_below": labels.abstain_below,
         }
         rest = asdict(self)
         del rest["labels"]
@@ -181,7 +182,12 @@ def read_manifest(folder: Path) -> Manifest:
 def _parse(data: Mapping[str, Any], path: Path) -> Manifest:
     try:
         thresholds = data["thresholds"]
-        labels = Labels(tuple(data["labels"]), data["task"], None if thresholds is None else tuple(thresholds))
+        labels = Labels(
+            tuple(data["labels"]),
+            data["task"],
+            None if thresholds is None else tuple(thresholds),
+            data.get("abstain_below"),
+        )
         manifest = Manifest(
             labels=labels,
             columns=TextColumns(tuple(data["columns"]["text"]), tuple(data["columns"]["pair"])),

@@ -54,11 +54,13 @@ class Labels:
         names: One name a logit, unique, never empty.
         task: One label a text, or any set of labels.
         thresholds: Multi-label: the probability from which each label is given, 0 to 1; None means 0.5 for all.
+        abstain_below: The confidence below which a text gets no answer, and a person should look; None: never.
     """
 
     names: tuple[str, ...]
     task: Task = "single_label_classification"
     thresholds: tuple[float, ...] | None = None
+    abstain_below: float | None = None
 
     def __post_init__(self) -> None:
         if self.task not in get_args(Task):
@@ -73,6 +75,8 @@ class Labels:
             raise OptionError(f"label names repeat: {len(self.names)} names, {len(set(self.names))} different ones.")
         if self.thresholds is not None:
             self._check_thresholds(self.thresholds)
+        if self.abstain_below is not None and not 0 <= self.abstain_below <= 1:
+            raise OptionError(f"abstain_below is {self.abstain_below}, expected a probability, 0 to 1.")
 
     def _check_thresholds(self, thresholds: tuple[float, ...]) -> None:
         if not self.multi_label:
@@ -156,6 +160,33 @@ class Labels:
             int64 [texts], or bool [texts, labels] where a text may have several.
         """
         return self.decisions(probabilities) if self.multi_label else probabilities.argmax(axis=-1)
+
+    def confidence(self, probabilities: Floats) -> Floats:
+        """Say how sure the answer to each text is.
+
+        Args:
+            probabilities: float32 [texts, labels].
+
+        Returns:
+            float32 [texts]: the probability of the label that is given. Where a text may have several, that of the
+            least sure decision: p of a label that is given, 1 - p of one that is not.
+        """
+        if not self.multi_label:
+            return cast(Floats, probabilities.max(axis=-1))
+        each = np.where(self.decisions(probabilities), probabilities, 1 - probabilities)
+        return cast(Floats, each.min(axis=-1))
+
+    def abstains(self, probabilities: Floats) -> npt.NDArray[np.bool_]:
+        """Say which texts get no answer, as it would be less sure than `abstain_below`.
+
+        Args:
+            probabilities: float32 [texts, labels].
+
+        Returns:
+            bool [texts].
+        """
+        below: npt.NDArray[np.bool_] = self.confidence(probabilities) < np.float32(self.abstain_below or 0)
+        return below
 
     def targets(self, labels: Sequence[Label]) -> Targets:
         """Turn names into what logits are held against.

@@ -52,3 +52,20 @@ def test_one_label_a_text_has_no_thresholds() -> None:
 def test_no_label_at_all() -> None:
     with pytest.raises(OptionError, match="0 labels: at least 1"):
         Labels((), "multi_label_classification")
+
+
+def test_an_unsure_answer_is_not_given() -> None:
+    probabilities = np.array([[0.2, 0.5, 0.3], [0.4, 0.25, 0.35]], dtype=np.float32)
+    assert ONE.confidence(probabilities).tolist() == [0.5, np.float32(0.4)]
+    assert replace(ONE, abstain_below=0.5).abstains(probabilities).tolist() == [False, True]
+    assert ONE.abstains(probabilities).tolist() == [False, False]
+    several = replace(SEVERAL, thresholds=(0.3, 0.5, 0.5), abstain_below=0.6)
+    probabilities = np.array([[0.9, 0.25, 0.375], [0.4, 0.1, 0.1]], dtype=np.float32)
+    assert several.confidence(probabilities) == pytest.approx([0.625, 0.4])  # 1 - 0.375, and 0.4, which is given
+    assert several.abstains(probabilities).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("below", [-0.1, 1.1, float("nan")])
+def test_abstention_below_what_is_no_probability(below: float) -> None:
+    with pytest.raises(OptionError, match="expected a probability, 0 to 1"):
+        replace(ONE, abstain_below=below)

@@ -31,6 +31,7 @@ def metadata(labels: Labels, *, max_length: int, tokenizer_json: str) -> dict[st
         "medclf.task": labels.task,
         "medclf.labels": json.dumps(list(labels.names), ensure_ascii=False),
         "medclf.thresholds": json.dumps(labels.thresholds),
+        "medclf.abstain_below": json.dumps(labels.abstain_below),
         "medclf.max_length": str(max_length),
         "medclf.long_text": "truncate",
     }

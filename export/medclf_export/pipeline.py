@@ -46,6 +46,7 @@ class ExportOptions:
         label_column: Label column of `eval_data`; None for that of the training table.
         max_length: Most tokens of a text; None for that of training, or the most that the model takes.
         budget: Limits of INT8.
+        abstain_below: The confidence below which the bundle gives no label; None: it always gives one.
         overwrite: Whether an existing bundle is replaced.
         backend: Who makes the graphs: `medclf`, or `optimum`, which makes fp32 alone and computes padding.
     """
@@ -59,6 +60,7 @@ class ExportOptions:
     label_column: str | None = None
     max_length: int | None = None
     budget: Budget = field(default_factory=Budget)
+    abstain_below: float | None = None
     overwrite: bool = False
     backend: Backend = "medclf"
 
@@ -224,6 +226,7 @@ def _no_linears(backend: Backend) -> GateError:
 
 def _read(options: ExportOptions) -> Source:
     checkpoint = read_checkpoint(options.checkpoint)
+    checkpoint = replace(checkpoint, labels=replace(checkpoint.labels, abstain_below=options.abstain_below))
     model = CheckpointModel(checkpoint)
     temperature = 1.0 if checkpoint.record is None else checkpoint.record.temperature
     route = find_route(checkpoint, model, temperature=temperature, backend=options.backend)

@@ -54,6 +54,10 @@ def export(
     min_agreement: Annotated[float, typer.Option(help="Least share of INT8 labels equal to fp32's, percent.")] = 99.0,
     max_f1_drop: Annotated[float, typer.Option(help="Most macro-F1 that INT8 may lose, points.")] = 0.5,
     min_speedup: Annotated[float, typer.Option(help="Least speed of INT8 over fp32 on this CPU.")] = 1.0,
+    abstain_below: Annotated[
+        float | None,
+        typer.Option(help="Least confidence, 0 to 1: below it the bundle gives no label. medclf-evaluate shows which."),
+    ] = None,
     backend: Annotated[
         Backend, typer.Option(help="Who makes the graph; 'optimum' (extra medclf[optimum]): fp32, padding is computed.")
     ] = Backend.medclf,
@@ -80,6 +84,7 @@ def export(
         label_column=label_column,
         max_length=max_length,
         budget=Budget(min_agreement, max_f1_drop, min_speedup),
+        abstain_below=abstain_below,
         overwrite=overwrite,
         backend=backend.value,
     )

@@ -103,6 +103,7 @@ def _summarize(options: "PredictOptions", counts: "Counts", taken: dict[str, str
         paths = {name: str(path) for name, path in files.items() if path}
         typer.echo(json.dumps({**paths, **taken, **asdict(counts), **speed}))
     left_out = f", {counts.n_quarantined:,} quarantined" if options.quarantine_file else ""
+    left_out += f", {counts.n_abstained:,} left to a person" if counts.n_abstained else ""
     console.print(
         f"{counts.n_rows:,} rows, {speed['rows_per_s']:,.1f} rows/s, {speed['tokens_per_s']:,.0f} tokens/s "
         f"({taken['precision']}, {taken['provider']}); {counts.n_truncated:,} truncated, "

@@ -31,6 +31,7 @@ def _about(manifest: Manifest) -> list[str]:
         f"- Texts are cut at {manifest.max_length} tokens",
         f"- Temperature: {manifest.temperature:.4g}, folded into the models: their logits are divided already",
         *_thresholds(manifest),
+        *_abstention(manifest),
         f"- Models: {', '.join(f'{name} ({model.file})' for name, model in manifest.models.items())}",
     ]
 
@@ -41,6 +42,11 @@ def _thresholds(manifest: Manifest) -> list[str]:
         return []
     listed = ", ".join(f"{name} {threshold:.4g}" for name, threshold in thresholds.items())
     return [f"- A text is given each label whose probability reaches its threshold: {listed}"]
+
+
+def _abstention(manifest: Manifest) -> list[str]:
+    below = manifest.labels.abstain_below
+    return [] if below is None else [f"- A text gets no label where the confidence is below {below:g}: a person looks"]
 
 
 def _measured(manifest: Manifest) -> list[str]:

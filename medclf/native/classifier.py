@@ -115,18 +115,21 @@ class NativeClassifier:
         probabilities = np.empty_like(logits)
         decisions = np.empty((n_texts, n_labels), dtype=np.uint8)
         n_tokens, faults = np.empty(n_texts, dtype=np.int64), np.zeros(n_texts, dtype=np.int32)
+        abstained = np.zeros(n_texts, dtype=np.uint8)
         skipped = faults if on_error == "skip" else None
-        results = Results(ctypes.sizeof(Results), *map(_address, (probabilities, logits, decisions, n_tokens, skipped)))
+        arrays = (probabilities, logits, decisions, n_tokens, skipped, abstained)
+        results = Results(ctypes.sizeof(Results), *map(_address, arrays))
         check(
             self._library,
             self._library.medclf_classify(self._open(), first, second, n_texts, ctypes.byref(results)),
         )
-        labels = [self._label(given) if not fault else None for given, fault in zip(decisions, faults, strict=True)]
+        unanswered = (faults != 0) | (abstained != 0)
+        labels = [None if no else self._label(given) for given, no in zip(decisions, unanswered, strict=True)]
         errors = {int(i): self._library.medclf_fault_reason(int(faults[i])).decode() for i in np.flatnonzero(faults)}
         n_cut = np.maximum(n_tokens - self.max_length, 0)
         return Predictions(logits, probabilities, labels, n_tokens, n_cut, errors, self.classes_)
 
-    def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Label]:
+    def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Label | None]:
         """Name the label of each text.
 
         Args:
@@ -134,9 +137,9 @@ class NativeClassifier:
             pairs: The second text of each, for a model that was trained on pairs.
 
         Returns:
-            Names, or tuples of names for a model that may give a text several labels.
+            Names, or tuples of names for a model that may give a text several labels; None where it abstains.
         """
-        return [label for label in self.classify(texts, pairs).labels if label is not None]
+        return self.classify(texts, pairs).labels
 
     def predict_proba(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Floats:
         """Give the probability of each label.

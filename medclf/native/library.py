@@ -55,6 +55,7 @@ class Results(ctypes.Structure):
         ("decisions", ctypes.c_void_p),
         ("n_tokens", ctypes.c_void_p),
         ("faults", ctypes.c_void_p),
+        ("abstained", ctypes.c_void_p),
     )
 
 

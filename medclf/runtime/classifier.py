@@ -190,7 +190,7 @@ class Classifier:
         for texts, faults, tokens in one_ahead(encoded) if ahead else encoded:
             yield self._answer(len(texts[0]), faults, tokens, cancel)
 
-    def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Label]:
+    def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Label | None]:
         """Name the label of each text.
 
         Args:
@@ -198,9 +198,9 @@ class Classifier:
             pairs: The second text of each, for a model that was trained on pairs.
 
         Returns:
-            Names, or tuples of names for a model that may give a text several labels.
+            Names, or tuples of names for a model that may give a text several labels; None where it abstains.
         """
-        return [label for label in self.classify(texts, pairs).labels if label is not None]
+        return self.classify(texts, pairs).labels
 
     def predict_proba(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Floats:
         """Give the probability of each label.

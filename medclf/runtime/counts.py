@@ -15,6 +15,7 @@ class Counts:
         n_truncated: Rows of whose text the model did not see all.
         n_skipped: Rows that were written without an answer.
         n_quarantined: Rows that were left out, and are named in the quarantine file.
+        n_abstained: Rows that were written without a label, as the answer was too unsure.
         seconds: Time that it took.
     """
 
@@ -23,6 +24,7 @@ class Counts:
     n_truncated: int = 0
     n_skipped: int = 0
     n_quarantined: int = 0
+    n_abstained: int = 0
     seconds: float = 0.0
 
     @classmethod
@@ -44,6 +46,7 @@ class Counts:
             n_truncated=cut.n_truncated,
             n_skipped=len(predictions.errors) - n_quarantined,
             n_quarantined=n_quarantined,
+            n_abstained=int(predictions.abstained.sum()),
             seconds=seconds,
         )
 

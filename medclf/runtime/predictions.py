@@ -58,7 +58,8 @@ class Predictions:
     Attributes:
         logits: float32 [texts, labels]; NaN for a text that could not be classified.
         probabilities: float32 [texts, labels]; NaN for a text that could not be classified.
-        labels: The label of each text, or with several labels a text the tuple of them; None where there is no answer.
+        labels: The label of each text, or with several labels a text the tuple of them; None where there is no answer,
+            as the text has a fault or the model abstains.
         n_tokens: int64 [texts], special tokens included, before truncation; 0 where there is no answer.
         n_cut: int64 [texts]: how many of them the model did not see.
         errors: Index of each text that could not be classified -> why.
@@ -120,6 +121,11 @@ class Predictions:
             for i, (row, columns) in enumerate(zip(self.probabilities, order, strict=True))
         ]
 
+    @property
+    def abstained(self) -> npt.NDArray[np.bool_]:
+        """bool [texts]: whether the answer is less sure than the bundle's `abstain_below`: a person should look."""
+        return np.array([label is None and i not in self.errors for i, label in enumerate(self.labels)], dtype=np.bool_)
+
 
 def decide(labels: Labels, probabilities: Floats) -> list[Label | None]:
     """Name the labels of each text.
@@ -129,10 +135,11 @@ def decide(labels: Labels, probabilities: Floats) -> list[Label | None]:
         probabilities: float32 [texts, labels]; NaN in a row without an answer.
 
     Returns:
-        One entry a text: a name, a tuple of names where a text may have several, None without an answer.
+        One entry a text: a name, a tuple of names where a text may have several, None without an answer and where the
+        answer is less sure than `abstain_below`.
     """
     decisions = labels.decisions(probabilities)
-    answered = [bool(np.isfinite(row).all()) for row in probabilities]
+    answered = (np.isfinite(probabilities).all(axis=1) & ~labels.abstains(probabilities)).tolist()
     if not labels.multi_label:
         best = decisions.argmax(axis=1)
         return [labels.names[i] if ok else None for i, ok in zip(best, answered, strict=True)]

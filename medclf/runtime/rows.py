@@ -31,7 +31,8 @@ def output_columns(labels: Labels, *, probabilities: bool, errors: bool) -> list
         The names, in order.
     """
     each = [probability_column(name) for name in labels.names] if probabilities else []
-    return ["row", "label", "probability", "truncated", *each, *(["error"] if errors else [])]
+    abstained = [] if labels.abstain_below is None else ["abstained"]
+    return ["row", "label", "probability", *abstained, "truncated", *each, *(["error"] if errors else [])]
 
 
 def probability_column(label: str) -> str:
@@ -82,7 +83,7 @@ def column_types(form: TableFormat, labels: Labels, kept: Mapping[str, Any]) -> 
     arrow = require("pyarrow", extra="files")
     many = arrow.list_ if labels.multi_label else (lambda one: one)
     own = {"row": arrow.int64(), "label": many(arrow.string()), "probability": many(arrow.float64())}
-    own |= {"truncated": arrow.bool_(), "error": arrow.string()}
+    own |= {"abstained": arrow.bool_(), "truncated": arrow.bool_(), "error": arrow.string()}
     return own | {probability_column(name): arrow.float64() for name in labels.names} | dict(kept)
 
 
@@ -101,11 +102,12 @@ def answer_row(labels: Labels, predictions: Predictions, index: int) -> dict[str
     every = dict(
         zip(labels.names, np.round(predictions.probabilities[index].astype(float), DECIMALS).tolist(), strict=True)
     )
-    answered = label is not None
+    answered = index not in predictions.errors
     given = [every[name] for name in label] if isinstance(label, tuple) else every.get(label or "")
     return {
         "label": label,
-        "probability": given if answered else None,
+        "probability": given if label is not None else None,
+        "abstained": label is None if answered else None,
         "truncated": bool(predictions.truncated[index]) if answered else None,
         **{probability_column(name): value if answered else None for name, value in every.items()},
         "error": None,

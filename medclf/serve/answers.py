@@ -26,6 +26,7 @@ class Result(BaseModel):
     probabilities: dict[str, float] | None = Field(None, description="Of each label, the largest first.")
     n_tokens: int = Field(description="Length of the text, before it was cut.")
     truncated: bool = Field(description="Whether the text was longer than the model takes, and lost its end.")
+    abstained: bool | None = Field(None, description="True where the answer was too unsure: a person should look.")
     error: str | None = Field(None, description="Why there is no answer.")
 
 
@@ -108,11 +109,13 @@ def results(
     rows = []
     for row, label in enumerate(decided):
         one: dict[str, Any] = {"label": list(label) if isinstance(label, tuple) else label}
-        if label is None:
+        if row in answer.errors:
             one["error"] = answer.errors[row]
+        elif label is None:
+            one["abstained"] = True
         elif not labels.multi_label:
             one["probability"] = _rounded(each[row].max())
-        if probabilities and label is not None:
+        if probabilities and row not in answer.errors:
             one["probabilities"] = dict(ranked(labels, each[row])[:top_k])
         rows.append(one | {"n_tokens": answer.n_tokens[row], "truncated": answer.truncated[row]})
     return rows, given(decided)

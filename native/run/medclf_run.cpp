@@ -88,13 +88,15 @@ class Answers {
         probabilities_(window.texts.size() * n_labels_),
         decisions_(window.texts.size() * n_labels_),
         n_tokens_(window.texts.size()),
-        faults_(window.texts.size()) {
+        faults_(window.texts.size()),
+        abstained_(window.texts.size()) {
     medclf_results results{};
     results.struct_size = sizeof results;
     results.probabilities = probabilities_.data();
     results.decisions = decisions_.data();
     results.n_tokens = n_tokens_.data();
     results.faults = faults_.data();
+    results.abstained = abstained_.data();
     const std::vector<medclf_text> texts = views(window.texts), pairs = views(window.pairs);
     check(medclf_classify(classifier, texts.data(), pairs.empty() ? nullptr : pairs.data(), texts.size(), &results));
     for (size_t i = 0; i < faults_.size() && !skip_errors; ++i) {
@@ -112,8 +114,12 @@ class Answers {
       return line + ", \"label\": null, \"error\": " + quoted(medclf_fault_reason(faults_[i])) + "}";
     }
     const bool truncated = n_tokens_[i] > static_cast<int64_t>(medclf_max_length(classifier_));
-    line +=
-        ", \"label\": " + label(i) + ", \"truncated\": " + (truncated ? "true" : "false") + ", \"probabilities\": {";
+    if (abstained_[i]) {
+      line += ", \"label\": null, \"abstained\": true";
+    } else {
+      line += ", \"label\": " + label(i);
+    }
+    line += std::string(", \"truncated\": ") + (truncated ? "true" : "false") + ", \"probabilities\": {";
     for (size_t j = 0; j < n_labels_; ++j) {
       line += (j ? ", " : "") + name(j) + ": " + number(probabilities_[i * n_labels_ + j]);
     }
@@ -138,6 +144,7 @@ class Answers {
   std::vector<uint8_t> decisions_;
   std::vector<int64_t> n_tokens_;
   std::vector<int32_t> faults_;
+  std::vector<uint8_t> abstained_;
 };
 
 void classify(const run::Arguments& arguments) {

@@ -116,10 +116,12 @@ medclf_status medclf_predict(const medclf_classifier* classifier, const char* te
     need_texts(&one, 1, "text");
     std::vector<float> found(classifier->core.labels().size());
     medclf_results results{};
+    uint8_t abstained = 0;
     results.probabilities = found.data();
+    results.abstained = &abstained;
     classifier->core.classify({&one, nullptr, 1}, results);
     const auto best = std::max_element(found.begin(), found.end()) - found.begin();
-    if (label != nullptr) *label = static_cast<size_t>(best);
+    if (label != nullptr) *label = abstained != 0 ? MEDCLF_ABSTAINED : static_cast<size_t>(best);
     if (probabilities != nullptr) std::copy(found.begin(), found.end(), probabilities);
   });
 }

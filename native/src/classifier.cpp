@@ -162,7 +162,10 @@ void Classifier::write(const float* logits, size_t row, const medclf_results& re
   labels().probabilities(logits, probabilities.data());
   if (results.logits != nullptr) std::copy_n(logits, n, results.logits + row * n);
   if (results.probabilities != nullptr) std::copy_n(probabilities.data(), n, results.probabilities + row * n);
-  if (results.decisions != nullptr) labels().decide(probabilities.data(), results.decisions + row * n);
+  std::vector<uint8_t> given(n);
+  const bool abstains = labels().decide(probabilities.data(), given.data());
+  if (results.decisions != nullptr) std::copy_n(given.data(), n, results.decisions + row * n);
+  if (results.abstained != nullptr) results.abstained[row] = abstains;
 }
 
 void Classifier::write_nothing(size_t row, const medclf_results& results) const {
@@ -172,6 +175,7 @@ void Classifier::write_nothing(size_t row, const medclf_results& results) const 
   if (results.probabilities != nullptr) std::fill_n(results.probabilities + row * n, n, kNaN);
   if (results.decisions != nullptr) std::fill_n(results.decisions + row * n, n, uint8_t{0});
   if (results.n_tokens != nullptr) results.n_tokens[row] = 0;
+  if (results.abstained != nullptr) results.abstained[row] = 0;
 }
 
 }  // namespace medclf::core

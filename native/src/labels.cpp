@@ -12,8 +12,12 @@
 namespace medclf::core {
 
 Labels::Labels(const std::string& task, std::vector<std::string> names,
-               const std::optional<std::vector<double>>& thresholds, const std::string& where)
-    : names_(std::move(names)), multi_label_(task == kMultiLabel), thresholds_(names_.size(), 0.5F) {
+               const std::optional<std::vector<double>>& thresholds, const std::string& where,
+               std::optional<double> abstain_below)
+    : names_(std::move(names)),
+      multi_label_(task == kMultiLabel),
+      thresholds_(names_.size(), 0.5F),
+      abstain_below_(static_cast<float>(abstain_below.value_or(0))) {
   const auto refuse = [&where](const std::string& what) {
     throw Error(MEDCLF_ERROR_BUNDLE, where + ": " + what + " The bundle is damaged: export it again.");
   };
@@ -23,6 +27,7 @@ Labels::Labels(const std::string& task, std::vector<std::string> names,
     refuse("a label has no name.");
   }
   if (std::set<std::string>(names_.begin(), names_.end()).size() != names_.size()) refuse("label names repeat.");
+  if (!(abstain_below_ >= 0 && abstain_below_ <= 1)) refuse("abstain_below is not a probability.");
   if (!thresholds) return;
   if (thresholds->size() != names_.size()) refuse("there is not one threshold for each label.");
   std::transform(thresholds->begin(), thresholds->end(), thresholds_.begin(),
@@ -48,14 +53,23 @@ void Labels::probabilities(const float* logits, float* out) const {
   for (size_t i = 0; i < n; ++i) out[i] /= sum;
 }
 
-void Labels::decide(const float* probabilities, uint8_t* out) const {
+bool Labels::decide(const float* probabilities, uint8_t* out) const {
   const size_t n = size();
+  float confidence = 1;
   if (multi_label_) {
-    for (size_t i = 0; i < n; ++i) out[i] = probabilities[i] >= thresholds_[i];
-    return;
+    for (size_t i = 0; i < n; ++i) {
+      out[i] = probabilities[i] >= thresholds_[i];
+      confidence = std::min(confidence, out[i] ? probabilities[i] : 1 - probabilities[i]);
+    }
+  } else {
+    const size_t best = static_cast<size_t>(std::max_element(probabilities, probabilities + n) - probabilities);
+    std::fill_n(out, n, uint8_t{0});
+    out[best] = 1;
+    confidence = probabilities[best];
   }
-  std::fill_n(out, n, uint8_t{0});
-  out[std::max_element(probabilities, probabilities + n) - probabilities] = 1;
+  const bool abstains = confidence < abstain_below_;
+  if (abstains) std::fill_n(out, n, uint8_t{0});
+  return abstains;
 }
 
 }  // namespace medclf::core

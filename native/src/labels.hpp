@@ -15,9 +15,10 @@ constexpr const char* kMultiLabel = "multi_label_classification";
 class Labels {
  public:
   /// `thresholds` are the probabilities from which each label is given, with several labels a text; none means 0.5.
-  /// Throws an Error that begins with `where` if the contract is broken.
+  /// Below a confidence of `abstain_below` a text is given no answer. Throws an Error that begins with `where` if the
+  /// contract is broken.
   Labels(const std::string& task, std::vector<std::string> names, const std::optional<std::vector<double>>& thresholds,
-         const std::string& where);
+         const std::string& where, std::optional<double> abstain_below = std::nullopt);
 
   size_t size() const { return names_.size(); }
   const std::vector<std::string>& names() const { return names_; }
@@ -29,13 +30,15 @@ class Labels {
   /// Turns the logits of one text into probabilities: softmax for one label a text, a sigmoid each otherwise.
   void probabilities(const float* logits, float* out) const;
 
-  /// Says which labels a text is given, 1 or 0 each; with one label a text, the first of the largest.
-  void decide(const float* probabilities, uint8_t* out) const;
+  /// Says which labels a text is given, 1 or 0 each; with one label a text, the first of the largest. Returns whether
+  /// the answer is too unsure to be given, and then gives none.
+  bool decide(const float* probabilities, uint8_t* out) const;
 
  private:
   std::vector<std::string> names_;
   bool multi_label_;
   std::vector<float> thresholds_;
+  float abstain_below_;
 };
 
 }  // namespace medclf::core

@@ -38,7 +38,11 @@ Labels labels(const Json& json, const std::string& where) {
   const Json& thresholds = json.at("thresholds");
   std::optional<std::vector<double>> values;
   if (!thresholds.is_null()) values = thresholds.numbers();
-  return {json.at("task").string(), json.at("labels").strings(), values, where};
+  std::optional<double> abstain_below;
+  if (const Json* below = json.find("abstain_below"); below != nullptr && !below->is_null()) {
+    abstain_below = below->number();
+  }
+  return {json.at("task").string(), json.at("labels").strings(), values, where, abstain_below};
 }
 
 FileRecord file_record(const Json& json) {

@@ -37,7 +37,11 @@ class Reader {
     const Json thresholds = json("medclf.thresholds");
     std::optional<std::vector<double>> values;
     if (!thresholds.is_null()) values = thresholds.numbers();
-    return {text("medclf.task"), json("medclf.labels").strings(), values, where_};
+    std::optional<double> abstain_below;
+    if (const auto below = lookup_("medclf.abstain_below"); below && *below != "null") {
+      abstain_below = Json::parse(*below).number();
+    }
+    return {text("medclf.task"), json("medclf.labels").strings(), values, where_, abstain_below};
   }
 
   TextEncoder encoder(std::optional<size_t> max_length) const {

@@ -1,6 +1,7 @@
 // The library through its C face on the golden bundle: the answers are those of the Python runtime.
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstring>
 #include <thread>
 #include <vector>
@@ -41,6 +42,7 @@ struct Answers {
   std::vector<uint8_t> decisions;
   std::vector<int64_t> n_tokens;
   std::vector<int32_t> faults;
+  std::vector<uint8_t> abstained;
 };
 
 std::vector<medclf_text> views(const std::vector<std::string>& texts) {
@@ -53,10 +55,11 @@ medclf_status classify(const medclf_classifier* classifier, const std::vector<st
                        const std::vector<std::string>& pairs, Answers& answers, bool skip = false) {
   const size_t n = texts.size(), n_labels = medclf_n_labels(classifier);
   answers = {std::vector<float>(n * n_labels), std::vector<float>(n * n_labels), std::vector<uint8_t>(n * n_labels),
-             std::vector<int64_t>(n), std::vector<int32_t>(n)};
-  const medclf_results results{sizeof results,          answers.probabilities.data(),
-                               answers.logits.data(),   answers.decisions.data(),
-                               answers.n_tokens.data(), skip ? answers.faults.data() : nullptr};
+             std::vector<int64_t>(n),           std::vector<int32_t>(n),         std::vector<uint8_t>(n, 9)};
+  const medclf_results results{sizeof results,           answers.probabilities.data(),
+                               answers.logits.data(),    answers.decisions.data(),
+                               answers.n_tokens.data(),  skip ? answers.faults.data() : nullptr,
+                               answers.abstained.data()};
   const std::vector<medclf_text> first = views(texts), second = views(pairs);
   return medclf_classify(classifier, first.data(), pairs.empty() ? nullptr : second.data(), n, &results);
 }
@@ -131,11 +134,31 @@ void faults() {
   CHECK(message.find("CANARY") == message.npos);
   CHECK_EQUAL(classify(classifier, texts, {}, answers, true), MEDCLF_OK);
   CHECK(answers.faults == std::vector<int32_t>({0, 1, 4, 2, 3, 0}));
+  CHECK(answers.abstained == std::vector<uint8_t>(6, 0));
   CHECK(std::isnan(answers.probabilities[3]) && std::isnan(answers.logits[5]) && answers.n_tokens[1] == 0);
   CHECK_EQUAL(classify(classifier, {"ce"}, {}, alone), MEDCLF_OK);
   CHECK(std::fabs(alone.logits[0] - answers.logits[15]) < kTolerance);
   CHECK_EQUAL(classify(classifier, {}, {}, answers), MEDCLF_OK);
   CHECK_EQUAL(classify(classifier, {"baba"}, {" "}, answers), MEDCLF_ERROR_INPUT);
+  medclf_close(classifier);
+}
+
+void older_struct() {
+  medclf_classifier* classifier = open("/bundle");
+  const medclf_text text{"baba", 4};
+  std::vector<uint8_t> decisions(3), abstained(1, 9);
+  medclf_results results{};
+  results.decisions = decisions.data();
+  results.abstained = abstained.data();
+  results.struct_size = offsetof(medclf_results, abstained);  // of a caller whose header has no such field
+  CHECK_EQUAL(medclf_classify(classifier, &text, nullptr, 1, &results), MEDCLF_OK);
+  CHECK_EQUAL(decisions[0] + decisions[1] + decisions[2], 1);
+  CHECK_EQUAL(abstained[0], 9);
+  for (const size_t size : {offsetof(medclf_results, abstained) - 1, sizeof results + 1}) {
+    results.struct_size = size;
+    CHECK_EQUAL(medclf_classify(classifier, &text, nullptr, 1, &results), MEDCLF_ERROR_OPTION);
+    CHECK(std::strstr(medclf_last_error(), "medclf_results.struct_size is ") != nullptr);
+  }
   medclf_close(classifier);
 }
 
@@ -196,6 +219,7 @@ int main(int, char** argv) {
   golden(document, MEDCLF_MODE_LATENCY);
   one_text();
   faults();
+  older_struct();
   several_labels();
   many_threads();
   return check::result();

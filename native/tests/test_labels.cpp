@@ -39,12 +39,30 @@ void several() {
   CHECK(given[0] == 0);
 }
 
+void unsure() {
+  uint8_t given[3];
+  const Labels labels(kSingleLabel, {"a", "b", "c"}, std::nullopt, "here", 0.5);
+  const float low[3] = {0.2F, 0.49F, 0.31F}, at[3] = {0.5F, 0.2F, 0.3F};
+  CHECK(labels.decide(low, given));
+  CHECK(given[0] == 0 && given[1] == 0 && given[2] == 0);
+  CHECK(!labels.decide(at, given));
+  CHECK_EQUAL(given[0], 1);
+  // the least sure of its decisions: 0.9 for a, which is given, and 1 - 0.375 for b, which is not
+  const float several[2] = {0.9F, 0.375F};
+  CHECK(!Labels(kMultiLabel, {"a", "b"}, std::vector<double>{0.3, 0.5}, "here", 0.625).decide(several, given));
+  CHECK_EQUAL(given[0], 1);
+  CHECK(Labels(kMultiLabel, {"a", "b"}, std::vector<double>{0.3, 0.5}, "here", 0.626).decide(several, given));
+  CHECK_EQUAL(given[0], 0);
+}
+
 void faults() {
   CHECK_THROWS(Error, "here: the task is not known", Labels("regression", {"a", "b"}, std::nullopt, "here"));
   CHECK_THROWS(Error, "1 label(s) are too few", Labels(kSingleLabel, {"a"}, std::nullopt, "here"));
   CHECK_THROWS(Error, "0 label(s) are too few", Labels(kMultiLabel, {}, std::nullopt, "here"));
   CHECK_THROWS(Error, "has no name", Labels(kSingleLabel, {"a", ""}, std::nullopt, "here"));
   CHECK_THROWS(Error, "names repeat", Labels(kSingleLabel, {"a", "a"}, std::nullopt, "here"));
+  CHECK_THROWS(Error, "abstain_below is not a probability",
+               Labels(kSingleLabel, {"a", "b"}, std::nullopt, "here", 1.5));
   CHECK_THROWS(Error, "one threshold for each", Labels(kMultiLabel, {"a", "b"}, std::vector<double>{0.5}, "here"));
 }
 
@@ -53,6 +71,7 @@ void faults() {
 int main() {
   single();
   several();
+  unsure();
   faults();
   return check::result();
 }

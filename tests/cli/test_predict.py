@@ -101,6 +101,28 @@ def test_kept_columns_and_probabilities(predict: Predict, tmp_path: Path) -> Non
         assert row["probability"] == max((row[name] for name in each), key=float) == row[f"probability_{row['label']}"]
 
 
+def test_rows_that_are_left_to_a_person(
+    run_command: Callable[..., Any], tiny_bundle: Path, tmp_path: Path, expected: list[str]
+) -> None:
+    bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+    with Classifier.load(tiny_bundle) as classifier:
+        confidence = classifier.predict_proba([row["text"] for row in ROWS]).max(axis=1)
+    manifest = json.loads((bundle / MANIFEST).read_text())
+    below = float(np.sort(confidence)[1:3].mean())
+    (bundle / MANIFEST).write_text(json.dumps({**manifest, "abstain_below": below}))
+    rows = [*ROWS, {**ROWS[0], "text": ""}]
+    files = ("--bundle", bundle, "--input", write(tmp_path / "in.jsonl", rows), "--output", tmp_path / "out.jsonl")
+    done = run_command(main, *files, "--on-error", "skip", "--json", "--probabilities")
+    assert json.loads(done.out)["n_abstained"] == 2
+    assert "1 skipped, 2 left to a person." in done.err
+    found = read(tmp_path / "out.jsonl")
+    assert [row["abstained"] for row in found] == [*(confidence < below).tolist(), None]
+    for row, label in zip(found, expected, strict=False):
+        assert row["label"] == (None if row["abstained"] else label)
+        assert (row["probability"] is None) == row["abstained"]
+        assert row["probability_oncology"] is not None
+
+
 def test_text_is_written_only_if_kept_by_name(predict: Predict, tmp_path: Path) -> None:
     source = write(tmp_path / "in.csv", [{"text": f"baba {CANARY}"}])
     done = predict(source, tmp_path / "out.csv", "--probabilities")

@@ -92,6 +92,16 @@ def test_fp32_alone_needs_no_data(checkpoint: Path, tmp_path: Path) -> None:
         assert classifier.manifest.max_length == 32
 
 
+def test_abstention_is_written_for_every_reader(checkpoint: Path, tmp_path: Path) -> None:
+    export_bundle(ExportOptions(checkpoint, tmp_path / "bundle", abstain_below=0.6))
+    assert read_manifest(tmp_path / "bundle").labels.abstain_below == 0.6
+    props = {prop.key: prop.value for prop in onnx.load(tmp_path / "bundle" / "onnx" / "model.onnx").metadata_props}
+    assert props["medclf.abstain_below"] == "0.6"
+    assert "no label where the confidence is below 0.6" in (tmp_path / "bundle" / "README.md").read_text()
+    options = ExportOptions(checkpoint, tmp_path / "other", abstain_below=60)
+    refused(options, OptionError, "abstain_below is 60, expected a probability, 0 to 1")
+
+
 def test_held_out_rows_come_from_the_training_record(checkpoint: Path, rows: Path, tmp_path: Path) -> None:
     record = {
         "columns": {"text": ["text"], "pair": []},

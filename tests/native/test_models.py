@@ -45,6 +45,8 @@ def changed(bundle: Path, target: Path, key: str, change: Change) -> Path:
         ("medclf.labels", lambda v: '["a", "b", 3]', BundleError, "expected a string"),
         ("medclf.labels", lambda v: "[", BundleError, "a medclf property is damaged"),
         ("medclf.thresholds", lambda v: "[0.5]", BundleError, "there is not one threshold for each label"),
+        ("medclf.abstain_below", lambda v: "2", BundleError, "abstain_below is not a probability"),
+        ("medclf.abstain_below", lambda v: '"x"', BundleError, "a medclf property is damaged"),
         ("medclf.max_length", lambda v: "2", BundleError, "max_length is 2, at least 3 tokens are needed"),
         ("medclf.max_length", lambda v: "many", BundleError, "a medclf property is damaged"),
         ("medclf.long_text", lambda v: "guess", BundleError, "long_text is not 'truncate'"),
@@ -61,6 +63,15 @@ def test_a_property_that_lies(
     model = changed(tiny_bundle, tmp_path / "model.onnx", key, change)
     with pytest.raises(error, match=message):
         NativeClassifier.load(model, library=library)
+
+
+def test_one_file_carries_abstention(tiny_bundle: Path, library: Path, tmp_path: Path, texts: list[str]) -> None:
+    never = changed(tiny_bundle, tmp_path / "never.onnx", "medclf.abstain_below", lambda v: None)
+    always = changed(tiny_bundle, tmp_path / "always.onnx", "medclf.abstain_below", lambda v: "1")
+    with NativeClassifier.load(never, library=library) as classifier:
+        assert None not in classifier.predict(texts)
+    with NativeClassifier.load(always, library=library) as classifier:
+        assert classifier.classify(texts).abstained.all()
 
 
 def test_token_ids_that_the_model_does_not_have(tiny_bundle: Path, library: Path, tmp_path: Path) -> None:

@@ -58,6 +58,20 @@ def test_the_answers_are_those_of_the_python_runtime(
     assert found.logits == pytest.approx(expected.logits, abs=1e-5, nan_ok=True)
 
 
+def test_abstention_is_that_of_the_python_runtime(library: Path, bundle: Path, texts: list[str]) -> None:
+    with NativeClassifier.load(bundle, library=library) as native:
+        below = float(np.median(native.predict_proba(texts).max(axis=1)))
+    edit(bundle / "medclf.json", lambda b: b.replace(b'"abstain_below": null', f'"abstain_below": {below}'.encode()))
+    with (
+        Classifier.load(bundle, provider="cpu") as python,
+        NativeClassifier.load(bundle, library=library) as native,
+    ):
+        expected, found = python.classify(texts), native.classify([*texts, ""], on_error="skip")
+    assert found.labels[:-1] == expected.labels
+    assert found.abstained.tolist() == [*expected.abstained.tolist(), False]
+    assert 0 < expected.abstained.sum() < len(texts)
+
+
 def test_several_labels(library: Path) -> None:
     with NativeClassifier.load(GOLDEN / "several_labels.onnx", library=library) as classifier:
         found = classifier.classify(["baba ce", "zozo mimi", "ruka"])

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -88,6 +89,15 @@ def test_threads_do_not_change_labels(
     rows = [{"text": text} for text in texts]
     labels = [[line["label"] for line in lines(medclf_run(rows, tiny_bundle, *more))] for more in ((), options)]
     assert labels[0] == labels[1]
+
+
+def test_a_row_that_is_left_to_a_person(medclf_run: Run, tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+    manifest = json.loads((bundle / "medclf.json").read_text())
+    (bundle / "medclf.json").write_text(json.dumps({**manifest, "abstain_below": 1.0}))
+    (line,) = lines(medclf_run([{"text": "baba"}], bundle))
+    assert (line["label"], line["abstained"]) == (None, True)
+    assert set(line["probabilities"]) == set(manifest["labels"])
 
 
 def test_more_texts_than_a_window(medclf_run: Run, tiny_bundle: Path, texts: list[str]) -> None:

@@ -122,6 +122,18 @@ def test_a_field_of_the_wrong_type(bundle: Path) -> None:
     refused(bundle, BundleError, "a field has the wrong type or value")
 
 
+@pytest.mark.parametrize("below", [1.5, "high", [0.5]])
+def test_abstention_that_is_no_probability(bundle: Path, below: object) -> None:
+    edit(bundle, lambda m: m.update(abstain_below=below))
+    refused(bundle, BundleError, "a field has the wrong type or value")
+
+
+def test_a_bundle_without_a_word_on_abstention(bundle: Path) -> None:
+    edit(bundle, lambda m: m.pop("abstain_below"))
+    with Classifier.load(bundle) as classifier:
+        assert classifier.labels.abstain_below is None
+
+
 def test_a_newer_schema(bundle: Path) -> None:
     edit(bundle, lambda m: m.update(schema_version=99))
     refused(bundle, BundleVersionError, "has schema version 99, this medclf reads 1")

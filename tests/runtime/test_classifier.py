@@ -259,6 +259,20 @@ def test_several_labels_a_text(by_hand: Callable[..., Classifier]) -> None:
     assert by_hand(none_given, scale=0.0).predict(["ba"]) == [()]
 
 
+def test_a_model_that_abstains(by_hand: Callable[..., Classifier]) -> None:
+    labels = Labels(("a", "b", "c"), abstain_below=0.66)
+    answers = by_hand(labels, scale=0.0).classify(["ba", ""], on_error="skip")  # 0.67 for c
+    assert (answers.labels, answers.abstained.tolist()) == (["c", None], [False, False])
+    unsure = by_hand(replace(labels, abstain_below=0.67), scale=0.0)
+    answers = unsure.classify(["ba", "", "ce"], on_error="skip")
+    assert (answers.labels, answers.abstained.tolist()) == ([None, None, None], [True, False, True])
+    assert answers.probabilities[0, 2] == pytest.approx(0.665, abs=1e-3)
+    assert unsure.predict(["ba"]) == [None]
+    several = replace(labels, task="multi_label_classification", thresholds=(0.9, 0.7, 0.5))
+    assert by_hand(replace(several, abstain_below=0.5), scale=0.0).predict(["ba"]) == [("b", "c")]  # 0.5 for not a
+    assert by_hand(replace(several, abstain_below=0.51), scale=0.0).predict(["ba"]) == [None]
+
+
 def test_a_model_of_another_width(by_hand: Callable[..., Classifier]) -> None:
     with pytest.raises(BundleError, match="gives 3 logits, the manifest names 2 labels"):
         by_hand(Labels(("a", "b")))

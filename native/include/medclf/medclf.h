@@ -71,6 +71,9 @@ typedef enum medclf_fault {
   MEDCLF_FAULT_ENCODING = 4  /* not UTF-8 */
 } medclf_fault;
 
+/* In place of a label, where a person should look. */
+#define MEDCLF_ABSTAINED ((size_t)-1)
+
 /* A model that is ready to answer. */
 typedef struct medclf_classifier medclf_classifier;
 
@@ -99,6 +102,8 @@ typedef struct medclf_results {
   int64_t* n_tokens;    /* [n]: before truncation; a text of more than medclf_max_length lost its end */
   int32_t* faults;      /* [n]: medclf_fault of each text, which then has NaN, no label and no tokens; NULL: a fault in
                            one text refuses all, with MEDCLF_ERROR_INPUT */
+  uint8_t* abstained;   /* [n]: 1 where the answer is less sure than the bundle's abstain_below: a person should look.
+                           No label is given then. A struct_size without this field is fine. */
 } medclf_results;
 
 /* Opens a bundle: its folder, or one .onnx file out of it. `options` may be NULL. After an error `*classifier` is
@@ -112,7 +117,8 @@ MEDCLF_API void medclf_close(medclf_classifier* classifier);
 MEDCLF_API medclf_status medclf_classify(const medclf_classifier* classifier, const medclf_text* texts,
                                          const medclf_text* pairs, size_t n, const medclf_results* results);
 
-/* Classifies one text. `label` gets the most probable label, `probabilities` [labels]; either may be NULL. */
+/* Classifies one text. `label` gets the most probable label, or MEDCLF_ABSTAINED where the answer is less sure than the
+ * bundle's abstain_below; `probabilities` [labels]. Either may be NULL. */
 MEDCLF_API medclf_status medclf_predict(const medclf_classifier* classifier, const char* text, size_t size,
                                         size_t* label, float* probabilities);
 
