@@ -13,8 +13,9 @@ import typer
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = (ROOT / "medclf", ROOT / "export" / "medclf_export")
 SOURCES = sorted(path for package in PACKAGES for path in package.rglob("*.py"))
-COMMANDS = ("train", "export", "verify", "predict", "bench", "serve")
+COMMANDS = ("audit", "train", "export", "verify", "predict", "bench", "serve")
 DISTRIBUTION = {
+    "huggingface_hub": "huggingface-hub",
     "sklearn": "scikit-learn",
     "optimum": "optimum-onnx",
     "prometheus_client": "prometheus-client",

@@ -1,0 +1,1 @@
+"""What is wrong with a table of labelled texts, found before anything is trained on it."""
