@@ -113,7 +113,7 @@ def ways(models: Models, encoder: TextEncoder) -> dict[str, Callable[[Sequence[E
         found[f"stock {precision}, 1 caller"] = in_batches(by_threads[CORES])
         found[f"stock {precision}, {CORES} callers"] = in_batches(by_threads[1], callers=CORES)
     for precision, sessions in models.ours.items():
-        found[f"medclf {precision}"] = Runner(sessions[1], encoder, n_callers=CORES).logits
+        found[f"medclf {precision}"] = Runner(sessions[1], encoder, multi_label=False, n_callers=CORES).logits
     return found
 
 
@@ -158,7 +158,7 @@ def one_batch(models: Models, encoder: TextEncoder, texts: Sequence[Encoded], ro
     n_tokens, batch = sum(map(len, texts)), encoder.pad(texts)
     work: dict[str, Any] = dict.fromkeys(found, (batch, n_tokens))
     for precision, sessions in models.ours.items():
-        found[f"medclf {precision}, runtime"] = Runner(sessions[1], encoder, n_callers=CORES).logits
+        found[f"medclf {precision}, runtime"] = Runner(sessions[1], encoder, multi_label=False, n_callers=CORES).logits
         work[f"medclf {precision}, runtime"] = texts, n_tokens
     return measure({name: way for name, way in found.items() if only in name}, work, rounds)
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from medclf.errors import BundleError, BundleVersionError, IntegrityError, OptionError
 from medclf.labels import Labels
+from medclf.long_text import TRUNCATE, LongText
 
 MANIFEST = "medclf.json"
 SCHEMA_VERSION = 1
@@ -91,11 +92,11 @@ class Manifest:
     Attributes:
         labels: Names in logit order, the task, thresholds.
         columns: Columns of the training table that made a text; the default of `medclf-predict`.
-        max_length: Most tokens of a text, special tokens included.
+        max_length: Most tokens of one row of the model, special tokens included.
         models: Precision -> model file with its gates.
         files: Path in the bundle -> size and hash; every file but the manifest.
         temperature: Divisor of the logits, already folded into the graphs; recorded for the reader.
-        long_text: What happens to a text over `max_length`; `truncate` keeps its beginning.
+        long_text: What becomes of a text over `max_length`.
         golden: Logits of `medclf.golden.TEXTS`: precision -> one row a text.
         training: Where the model came from: fingerprint of the data, base model, metrics, token lengths. No text.
         versions: Versions of the software that wrote it.
@@ -109,12 +110,22 @@ class Manifest:
     models: dict[str, ModelRecord]
     files: dict[str, FileRecord]
     temperature: float = 1.0
-    long_text: str = "truncate"
+    long_text: LongText = TRUNCATE
     golden: dict[str, list[list[float]]] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     created: str = ""
     refused: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def limits(self) -> str:
+        """What a long text is cut by, for a message."""
+        return f"max_length {self.max_length}, long_text {self.long_text}"
+
+    @property
+    def most_tokens(self) -> int:
+        """Most tokens of a text that is seen whole, special tokens included."""
+        return self.long_text.most_tokens(self.max_length)
 
     def to_json(self) -> str:
         """Give the text of `medclf.json`."""
@@ -129,6 +140,7 @@ class Manifest:
         }
         rest = asdict(self)
         del rest["labels"]
+        rest["long_text"] = str(self.long_text)
         return json.dumps({**head, **rest}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     def model(self, precision: str) -> ModelRecord:
@@ -195,7 +207,7 @@ def _parse(data: Mapping[str, Any], path: Path) -> Manifest:
             models={precision: ModelRecord(**record) for precision, record in data["models"].items()},
             files={name: FileRecord(**record) for name, record in data["files"].items()},
             temperature=float(data["temperature"]),
-            long_text=data["long_text"],
+            long_text=_long_text(data["long_text"], path),
             golden=data["golden"],
             training=data["training"],
             versions=data["versions"],
@@ -214,11 +226,22 @@ def _parse(data: Mapping[str, Any], path: Path) -> Manifest:
     return manifest
 
 
+def _long_text(value: object, path: Path) -> LongText:
+    try:
+        return LongText.parse(value)
+    except OptionError as error:
+        raise BundleError(f"{path}: {error} Use the medclf that wrote it, or export the checkpoint again.") from error
+
+
 def _check(manifest: Manifest, data: Mapping[str, Any], path: Path) -> None:
     if data.get("labels_sha256") != manifest.labels.sha256:
         raise BundleError(f"{path}: labels_sha256 is not the hash of the labels. They were edited: export again.")
-    if manifest.long_text != "truncate":
-        raise BundleError(f"{path}: long_text is {manifest.long_text!r}, this medclf knows 'truncate' only.")
+    try:
+        manifest.long_text.check(
+            manifest.max_length, multi_label=manifest.labels.multi_label, pairs=bool(manifest.columns.pair)
+        )
+    except OptionError as error:
+        raise BundleError(f"{path}: {error} The bundle is damaged: export it again.") from error
     if not manifest.models:
         raise BundleError(f"{path}: no model is listed. The bundle is damaged: export it again.")
     named = [name for model in manifest.models.values() for name in model.files]

@@ -19,7 +19,7 @@ def load(job: Job) -> Peer:
     data = read_verified(bundle, manifest, manifest.models[job.precision].file)
     tokenizer_json = read_verified(bundle, manifest, "tokenizer.json").decode()
     encoder = TextEncoder(tokenizer_json, max_length=manifest.max_length)
-    runner = Runner(Session(data), encoder, n_callers=job.cores)
+    runner = Runner(Session(data), encoder, multi_label=manifest.labels.multi_label, n_callers=job.cores)
 
     def run(texts: Sequence[Text]) -> Any:
         return runner.logits([Encoded(one.input_ids, one.token_type_ids, len(one)) for one in texts])

@@ -23,13 +23,15 @@ class Draft:
     Attributes:
         precision: Key of `FILES`.
         paths: Its file, and the file of its weights where they are outside.
-        encoder: The tokenizer, for its padding.
+        encoder: The tokenizer, for its padding and pooling.
+        multi_label: Whether a text may have several labels.
         gates: What was measured so far.
     """
 
     precision: str
     paths: Sequence[Path]
     encoder: TextEncoder
+    multi_label: bool
     gates: dict[str, Any] = field(default_factory=dict)
     _session: Session | None = None
 
@@ -49,7 +51,7 @@ class Draft:
         Returns:
             float32 [texts, labels].
         """
-        runner = Runner(self.session, self.encoder, n_callers=usable_cores())
+        runner = Runner(self.session, self.encoder, multi_label=self.multi_label, n_callers=usable_cores())
         try:
             return runner.logits(encoded)
         finally:
@@ -83,12 +85,14 @@ class Drafts:
         metadata: The `metadata_props` of every graph.
         encoder: The tokenizer.
         folder: Where they are written.
+        multi_label: Whether a text may have several labels.
     """
 
     route: Route
     metadata: dict[str, str]
     encoder: TextEncoder
     folder: Path
+    multi_label: bool
 
     def make(self, precision: str, *, int8: Set[str] = frozenset()) -> Draft:
         """Build a graph and write it, over an older one of this precision.
@@ -104,4 +108,4 @@ class Drafts:
             ExportError: The route does not make such a graph.
         """
         model = self.route.build(self.metadata, int8=int8, half=precision == "fp16")
-        return Draft(precision, model.save(self.folder / FILES[precision]), self.encoder)
+        return Draft(precision, model.save(self.folder / FILES[precision]), self.encoder, self.multi_label)

@@ -43,6 +43,7 @@ def describe(
         models=dict(models),
         files={},
         temperature=record.temperature,
+        long_text=record.long_text,
         golden=dict(golden),
         refused=dict(refused),
         training=_provenance(record),

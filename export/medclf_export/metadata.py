@@ -11,16 +11,18 @@ from typing import Any
 
 from medclf.bundle import SCHEMA_VERSION
 from medclf.labels import Labels
+from medclf.long_text import LongText
 
 log = logging.getLogger(__name__)
 
 
-def metadata(labels: Labels, *, max_length: int, tokenizer_json: str) -> dict[str, str]:
+def metadata(labels: Labels, *, max_length: int, long_text: LongText, tokenizer_json: str) -> dict[str, str]:
     """Give the `metadata_props` of a model.
 
     Args:
         labels: The label contract.
-        max_length: Most tokens of a text.
+        max_length: Most tokens of one row of the model.
+        long_text: What becomes of a text that has more.
         tokenizer_json: Contents of `tokenizer.json`.
 
     Returns:
@@ -33,7 +35,7 @@ def metadata(labels: Labels, *, max_length: int, tokenizer_json: str) -> dict[st
         "medclf.thresholds": json.dumps(labels.thresholds),
         "medclf.abstain_below": json.dumps(labels.abstain_below),
         "medclf.max_length": str(max_length),
-        "medclf.long_text": "truncate",
+        "medclf.long_text": str(long_text),
     }
     tokenizer = json.loads(tokenizer_json)
     fault = wordpiece_fault(tokenizer)

@@ -13,7 +13,7 @@ from medclf.evaluate.card import model_card
 from medclf.evaluate.report import Evaluation, report
 from medclf.golden import TEXTS
 from medclf.labels import Floats
-from medclf.runtime.runner import Runner
+from medclf.long_text import LongText
 from medclf.tokenizer import TextEncoder
 from medclf.train.checkpoint import Checkpoint, TrainingRecord, read_checkpoint
 from medclf_export import gates, held_out, quality
@@ -44,7 +44,9 @@ class ExportOptions:
         eval_data: Labelled rows that training never saw; None for those that training set aside.
         text_column: Text columns of `eval_data`; empty for those of the training table.
         label_column: Label column of `eval_data`; None for that of the training table.
-        max_length: Most tokens of a text; None for that of training, or the most that the model takes.
+        max_length: Most tokens of one row of the model; None for that of training, or the most that the model takes.
+        long_text: What becomes of a text with more, for a checkpoint that medclf did not train: `truncate`,
+            `head_tail`, `windows`, or such as `windows:stride=128,pooling=max,max_windows=8`; None for `truncate`.
         budget: Limits of INT8.
         abstain_below: The confidence below which the bundle gives no label; None: it always gives one.
         overwrite: Whether an existing bundle is replaced.
@@ -59,6 +61,7 @@ class ExportOptions:
     text_column: tuple[str, ...] = ()
     label_column: str | None = None
     max_length: int | None = None
+    long_text: str | None = None
     budget: Budget = field(default_factory=Budget)
     abstain_below: float | None = None
     overwrite: bool = False
@@ -128,10 +131,12 @@ class Export:
             folder: The folder that becomes the bundle.
         """
         labels, max_length = source.checkpoint.labels, source.record.max_length
-        props = metadata(labels, max_length=max_length, tokenizer_json=source.tokenizer_json)
+        props = metadata(
+            labels, max_length=max_length, long_text=source.record.long_text, tokenizer_json=source.tokenizer_json
+        )
         self._options, self._source, self._rows, self._folder = options, source, rows, folder
         self._labels = labels
-        self._drafts = Drafts(source.route, props, source.encoder, folder)
+        self._drafts = Drafts(source.route, props, source.encoder, folder, labels.multi_label)
         # ModernBERT takes 8,192 tokens: beyond the usual 512, what the bundle never runs is not proved.
         longest = min(source.route.signature.n_positions, max(max_length, gates.MANY_TOKENS))
         self._inputs = list(gates.batches(replace(source.route.signature, n_positions=longest)))
@@ -202,8 +207,7 @@ class Export:
     def _write(self, drafts: Mapping[str, Draft]) -> Manifest:
         source, golden = self._source, self._source.encoder.encode(TEXTS)
         models = {precision: draft.record(self._folder) for precision, draft in drafts.items()}
-        logits = {precision: Runner(draft.session, source.encoder).logits(golden).tolist()
-                  for precision, draft in drafts.items()}  # fmt: skip
+        logits = {precision: draft.logits(golden).tolist() for precision, draft in drafts.items()}
         manifest = describe(source.checkpoint, source.record, models, logits, self._refused)
         rows = self._rows
         evaluation = None if rows is None else Evaluation(rows.source, rows.label_ids, self._logits)
@@ -231,7 +235,7 @@ def _read(options: ExportOptions) -> Source:
     temperature = 1.0 if checkpoint.record is None else checkpoint.record.temperature
     route = find_route(checkpoint, model, temperature=temperature, backend=options.backend)
     record = _record(options, checkpoint, route.signature.n_positions)
-    tokenizer_json, encoder = _tokenizer(checkpoint.folder / "tokenizer.json", record.max_length)
+    tokenizer_json, encoder = _tokenizer(checkpoint.folder / "tokenizer.json", record)
     if encoder.vocabulary_size > route.signature.vocabulary_size:
         raise ExportError(
             f"{checkpoint.folder}: the tokenizer gives ids up to {encoder.vocabulary_size - 1} and the model has only "
@@ -241,10 +245,10 @@ def _read(options: ExportOptions) -> Source:
     return Source(checkpoint, record, model, route, encoder, tokenizer_json, files)
 
 
-def _tokenizer(path: Path, max_length: int) -> tuple[str, TextEncoder]:
+def _tokenizer(path: Path, record: TrainingRecord) -> tuple[str, TextEncoder]:
     try:
         tokenizer_json = path.read_text(encoding="utf-8")
-        return tokenizer_json, TextEncoder(tokenizer_json, max_length=max_length)
+        return tokenizer_json, TextEncoder(tokenizer_json, max_length=record.max_length, long_text=record.long_text)
     except (InputError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path}: {error} Take the file of the model that the training began from.") from error
 
@@ -257,7 +261,24 @@ def _record(options: ExportOptions, checkpoint: Checkpoint, n_positions: int) ->
         raise OptionError(f"max_length is {max_length}, expected 3 to {n_positions}, the model's positions.")
     columns = TextColumns(options.text_column, record.columns.pair) if options.text_column else record.columns
     label_column = (options.label_column,) if options.label_column else record.label_column
-    return replace(record, columns=columns, label_column=label_column, max_length=max_length)
+    long_text = _long_text(options.long_text, checkpoint, max_length)
+    long_text.check(max_length, multi_label=checkpoint.labels.multi_label, pairs=bool(columns.pair))
+    return replace(record, columns=columns, label_column=label_column, max_length=max_length, long_text=long_text)
+
+
+def _long_text(asked: str | None, checkpoint: Checkpoint, max_length: int) -> LongText:
+    """What training fixed, in proportion to another length; else what was asked for."""
+    record = checkpoint.record
+    if record is None:
+        asked = asked or "truncate"
+        return LongText.parse(asked) if ":" in asked else LongText.of(asked, max_length=max_length)
+    if asked not in (None, record.long_text.policy, str(record.long_text)):
+        raise OptionError(
+            f"long_text is {asked!r}, but {checkpoint.folder} was trained with {str(record.long_text)!r} and is served "
+            "as it was trained. Train it again with medclf-train --long-text."
+        )
+    head_tail = record.long_text.policy == "head_tail"
+    return LongText.of("head_tail", max_length=max_length) if head_tail else record.long_text
 
 
 def _held_out(options: ExportOptions, source: Source) -> HeldOut | None:

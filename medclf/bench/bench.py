@@ -215,13 +215,15 @@ def _workloads(options: BenchOptions, source: Source) -> list[Workload]:
 def _entry(workload: Workload, measured: list[Measured], source: Source, peaks: Peaks | None) -> dict[str, Any]:
     """The report of one workload."""
     manifest = source.manifest
-    encoder = TextEncoder(source.tokenizer_json, max_length=manifest.max_length)
+    encoder = TextEncoder(source.tokenizer_json, max_length=manifest.max_length, long_text=manifest.long_text)
     encoded = [one for batch in workload.batches for one in encoder.encode(batch.texts, batch.pairs)]
     lengths = np.array([one.n_tokens for one in encoded])
     paths = summaries(measured)
     if peaks is not None:
         for path, one in zip(paths, measured, strict=True):
-            seconds = peaks.seconds([len(text) for text in encoded], int8=one.spec.precision == "int8")
+            seconds = peaks.seconds(
+                [len(row) for text in encoded for row in text.windows], int8=one.spec.precision == "int8"
+            )
             path["share_of_peak"] = seconds * path["documents_per_s"] / len(encoded)
     return {
         "batch": workload.batch,
@@ -232,7 +234,11 @@ def _entry(workload: Workload, measured: list[Measured], source: Source, peaks: 
             "source": source.name if workload.length is None else f"random words, {workload.length} tokens each",
             "n_texts": len(lengths),
             "max_length": manifest.max_length,
+            "long_text": str(manifest.long_text),
             "n_over_max_length": int((lengths > manifest.max_length).sum()),
+            "n_windows": sum(one.n_windows for one in encoded),
+            "n_truncated": sum(one.truncated for one in encoded),
+            "n_cut_tokens": sum(one.n_cut for one in encoded),
             "tokens_mean": float(lengths.mean()),
             **{f"tokens_p{percent}": float(np.percentile(lengths, percent)) for percent in (5, 50, 95)},
         },

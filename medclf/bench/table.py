@@ -53,7 +53,7 @@ def title_of(report: Mapping[str, Any], workload: Mapping[str, Any]) -> str:
         f"{texts['n_texts']:,} texts in batches of {workload['batch']}"
         + (f" from {callers} callers" if callers > 1 else "")
         + f", {report['repeats']} rounds, {report['threads']} core(s) of {report['environment']['cpu']}; "
-        f"{texts['source']}, {texts['tokens_mean']:.0f} tokens on average"
+        f"{texts['source']}, {texts['tokens_mean']:.0f} tokens on average, {texts['n_truncated']:,} cut"
     )
 
 

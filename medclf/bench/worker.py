@@ -19,12 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from medclf.bench.texts import TextBatch
-from medclf.bundle import read_manifest
+from medclf.bundle import Manifest, read_manifest
 from medclf.errors import MedclfError
 from medclf.extras import require
+from medclf.pooling import pool
 from medclf.runtime import Classifier
 from medclf.runtime.opening import read_encoder
-from medclf.runtime.predictions import decide
+from medclf.runtime.predictions import Predictions, decide
 from medclf.runtime.schedule import plan
 
 STATUS = Path("/proc/self/status")
@@ -74,7 +75,7 @@ class Timing:
         seconds: From the first strings to the last labels.
         latencies: Seconds of each batch, from its strings to its labels.
         n_texts: Texts of all batches.
-        n_tokens: Real tokens, after truncation.
+        n_tokens: Real tokens of the rows that the model was given; those that two windows share count twice.
         n_padded: Tokens of the arrays that the model was given, padding included.
     """
 
@@ -100,7 +101,7 @@ class Memory:
     peak: int | None
 
 
-Lengths = npt.NDArray[np.int64]  # tokens of each text, after truncation
+Lengths = npt.NDArray[np.int64]  # tokens of each row of the model: of a text, or of a window of it
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,8 @@ class Loaded:
     """A model that is ready.
 
     Attributes:
-        run: Gives the label and the length of each text; this is what is timed.
-        n_padded: Gives the tokens of the arrays that texts of these lengths make.
+        run: Gives the label of each text and the length of each row; this is what is timed.
+        n_padded: Gives the tokens of the arrays that rows of these lengths make.
     """
 
     run: Callable[[TextBatch], tuple[list[str], Lengths]]
@@ -180,7 +181,8 @@ def run_turn(loaded: Loaded, turn: Turn) -> Timing:
                 caller.result()
     seconds = time.perf_counter() - start
     n_tokens, n_padded = sum(int(one.sum()) for one in lengths), sum(map(loaded.n_padded, lengths))
-    return Timing(seconds, tuple(latencies), sum(map(len, lengths)), n_tokens, n_padded)
+    n_texts = sum(len(batch.texts) for batch in turn.batches)
+    return Timing(seconds, tuple(latencies), n_texts, n_tokens, n_padded)
 
 
 def _import(spec: PathSpec) -> None:
@@ -207,12 +209,28 @@ def load_bundle(spec: PathSpec) -> Loaded:
 
     def run(batch: TextBatch) -> tuple[list[str], Lengths]:
         answers = classifier.classify(batch.texts, batch.pairs)
-        return [str(label) for label in answers.labels], answers.n_tokens - answers.n_cut
+        return [str(label) for label in answers.labels], row_lengths(answers, classifier.manifest)
 
     def n_padded(lengths: Lengths) -> int:
         return sum(int(lengths[batch].max()) * len(batch) for batch in plan(lengths.tolist()))
 
     return Loaded(run, n_padded)
+
+
+def row_lengths(answers: Predictions, manifest: Manifest) -> Lengths:
+    """Give the tokens of each row that texts made: all windows of a text are full but its last.
+
+    Args:
+        answers: To the texts.
+        manifest: Of the bundle.
+
+    Returns:
+        int64 [windows].
+    """
+    lengths = np.full(int(answers.n_windows.sum()), manifest.max_length, dtype=np.int64)
+    before_last = (answers.n_windows - 1) * manifest.long_text.stride
+    lengths[np.cumsum(answers.n_windows) - 1] = answers.n_tokens - answers.n_cut - before_last
+    return lengths
 
 
 def load_torch(spec: PathSpec) -> Loaded:
@@ -240,8 +258,11 @@ def load_torch(spec: PathSpec) -> Loaded:
         with torch.inference_mode():
             logits = model(**{name: torch.from_numpy(ids) for name, ids in feed.items() if name in inputs}).logits
         calibrated = logits.numpy() / np.float32(manifest.temperature)  # the graphs of the bundle have it inside
-        labels = decide(manifest.labels, manifest.labels.probabilities(calibrated))
-        return [str(label) for label in labels], np.array([len(one) for one in encoded])
+        n_windows = np.array([one.n_windows for one in encoded])
+        multi_label, pooling = manifest.labels.multi_label, manifest.long_text.pooling
+        probabilities = manifest.labels.probabilities(pool(calibrated, n_windows, pooling, multi_label=multi_label))
+        labels = [str(label) for label in decide(manifest.labels, probabilities)]
+        return labels, np.array([len(window) for one in encoded for window in one.windows])
 
     return Loaded(run, lambda lengths: len(lengths) * (length or int(lengths.max())))
 

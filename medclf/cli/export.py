@@ -50,7 +50,10 @@ def export(
     ] = None,
     text_column: Annotated[list[str] | None, typer.Option(help="Text column of --eval-data; repeat to join.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Label column of --eval-data.")] = None,
-    max_length: Annotated[int | None, typer.Option(help="Most tokens of a text; default: as trained.")] = None,
+    max_length: Annotated[int | None, typer.Option(help="Most tokens of a model's row; default: as trained.")] = None,
+    long_text: Annotated[
+        str | None, typer.Option(help="truncate, head_tail or windows, for a checkpoint that medclf did not train.")
+    ] = None,
     min_agreement: Annotated[float, typer.Option(help="Least share of INT8 labels equal to fp32's, percent.")] = 99.0,
     max_f1_drop: Annotated[float, typer.Option(help="Most macro-F1 that INT8 may lose, points.")] = 0.5,
     min_speedup: Annotated[float, typer.Option(help="Least speed of INT8 over fp32 on this CPU.")] = 1.0,
@@ -83,6 +86,7 @@ def export(
         text_column=tuple(text_column or ()),
         label_column=label_column,
         max_length=max_length,
+        long_text=long_text,
         budget=Budget(min_agreement, max_f1_drop, min_speedup),
         abstain_below=abstain_below,
         overwrite=overwrite,

@@ -106,8 +106,8 @@ def _summarize(options: "PredictOptions", counts: "Counts", taken: dict[str, str
     left_out += f", {counts.n_abstained:,} left to a person" if counts.n_abstained else ""
     console.print(
         f"{counts.n_rows:,} rows, {speed['rows_per_s']:,.1f} rows/s, {speed['tokens_per_s']:,.0f} tokens/s "
-        f"({taken['precision']}, {taken['provider']}); {counts.n_truncated:,} truncated, "
-        f"{counts.n_skipped:,} skipped{left_out}.",
+        f"({taken['precision']}, {taken['provider']}); {counts.n_truncated:,} truncated "
+        f"({counts.n_cut_tokens:,} tokens not seen), {counts.n_skipped:,} skipped{left_out}.",
         soft_wrap=True,
     )
 

@@ -43,7 +43,15 @@ def command(
     learning_rate: Annotated[
         float | None, typer.Option(help="Highest learning rate.", show_default="by the width of the model")
     ] = None,
-    max_length: Annotated[int, typer.Option(help="Most tokens of a text; the rest is cut off.")] = 256,
+    max_length: Annotated[int, typer.Option(help="Most tokens of a row of the model.")] = 256,
+    long_text: Annotated[
+        str, typer.Option(help="Of a text with more tokens: truncate, head_tail or windows.")
+    ] = "truncate",
+    stride: Annotated[
+        int | None, typer.Option(help="Tokens from window to window.", show_default="3/4 of a window")
+    ] = None,
+    pooling: Annotated[str | None, typer.Option(help="Of windows: mean, max or noisy-or.", show_default="mean")] = None,
+    max_windows: Annotated[int | None, typer.Option(help="Most windows of a text.", show_default="16")] = None,
     weight_decay: Annotated[float, typer.Option(help="Of AdamW; none on biases and LayerNorm.")] = 0.01,
     warmup_ratio: Annotated[float, typer.Option(help="Share of the steps in which the learning rate rises.")] = 0.1,
     patience: Annotated[int, typer.Option(help="Epochs without a gain in macro-F1 before the stop; 0: never.")] = 2,

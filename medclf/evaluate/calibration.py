@@ -4,6 +4,8 @@ All of it is fitted on rows that the model was not trained on.
 """
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,19 +55,25 @@ def calibration_error(labels: Labels, probabilities: Floats, targets: Targets) -
     return expected_calibration_error(probabilities.max(axis=-1), probabilities.argmax(axis=-1) == targets)
 
 
-def fit_temperature(logits: Floats, targets: Targets) -> float:
+def fit_temperature(logits: Floats, targets: Targets, pool: Callable[[Any], Any] = lambda logits: logits) -> float:
     """Find the divisor of logits by which probabilities fit best what is right (Guo et al. 2017).
 
     Args:
-        logits: float32 [texts, labels].
+        logits: float32 [texts, labels], or [windows, labels].
         targets: int64 [texts] or bool [texts, labels].
+        pool: Logits of windows, divided -> logits of texts: it is the answer to a text that is held against what is
+            right.
 
     Returns:
         The temperature that has the least cross-entropy; 1 where the texts do not tell, as when all answers are right.
     """
     low, high = np.log(TEMPERATURES)
     wide = logits.astype(np.float64)
-    found = minimize_scalar(lambda x: _cross_entropy(wide / np.exp(x), targets), bounds=(low, high), method="bounded")
+
+    def error(x: float) -> float:
+        return _cross_entropy(pool(wide / np.exp(x)), targets)
+
+    found = minimize_scalar(error, bounds=(low, high), method="bounded")
     if min(found.x - low, high - found.x) > 1e-3:
         return float(np.exp(found.x))
     log.warning("the validation part does not tell a temperature (too few rows, or all are right): 1 is kept")

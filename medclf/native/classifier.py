@@ -127,7 +127,9 @@ class NativeClassifier:
         labels = [None if no else self._label(given) for given, no in zip(decisions, unanswered, strict=True)]
         errors = {int(i): self._library.medclf_fault_reason(int(faults[i])).decode() for i in np.flatnonzero(faults)}
         n_cut = np.maximum(n_tokens - self.max_length, 0)
-        return Predictions(logits, probabilities, labels, n_tokens, n_cut, errors, self.classes_)
+        return Predictions(
+            logits, probabilities, labels, n_tokens, n_cut, np.minimum(n_tokens, 1), errors, self.classes_
+        )
 
     def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Label | None]:
         """Name the label of each text.

@@ -91,7 +91,7 @@ class Classifier:
             manifest = replace(manifest, labels=manifest.labels.with_thresholds(thresholds))
         opened = open_model(folder, manifest, provider=provider, precision=precision, mode=mode, threads=threads)
         encoder = read_encoder(folder, manifest)
-        runner = Runner(opened.session, encoder, n_callers=opened.n_callers)
+        runner = Runner(opened.session, encoder, multi_label=manifest.labels.multi_label, n_callers=opened.n_callers)
         return cls(manifest, opened.precision, runner=runner, encoder=encoder)
 
     @property
@@ -143,7 +143,7 @@ class Classifier:
         windows = cut(texts, pairs) if len(texts) else iter([(texts, pairs)])
         ahead = len(texts) > WINDOW_TEXTS
         predictions = concatenate(list(self.classify_windows(windows, ahead=ahead, cancel=cancel)))
-        predictions.truncation.tell(self.manifest.max_length)
+        predictions.truncation.tell(self.manifest.limits)
         return predictions
 
     def classify_iter(
@@ -170,7 +170,7 @@ class Classifier:
                 raise faulty(answers.errors, len(answers), first=seen.n_texts)
             yield answers
             seen += answers.truncation
-        seen.tell(self.manifest.max_length)
+        seen.tell(self.manifest.limits)
 
     def classify_windows(
         self, stream: Iterable[Texts], *, ahead: bool = True, cancel: threading.Event | None = None
@@ -250,7 +250,7 @@ class Classifier:
             pairs: The second text of each, for a model that was trained on pairs.
 
         Returns:
-            One entry a text, cut at the bundle's `max_length`.
+            One entry a text, as the bundle's `long_text` has it.
         """
         return self._encoder.encode(texts, pairs)
 
@@ -263,7 +263,7 @@ class Classifier:
         Returns:
             Logits, float32 [texts, labels].
         """
-        return self._runner.session.run(self._encoder.pad(encoded))
+        return self._runner.run_batch(encoded)
 
     def close(self) -> None:
         """Free the model and its threads; later calls raise a SessionError."""
@@ -300,7 +300,8 @@ class Classifier:
             raise BundleError(f"the {self.precision} model gave a logit that is not a finite number. Export it again.")
         probabilities = self.labels.probabilities(logits)
         labels = decide(self.labels, probabilities)
-        counts = np.zeros((n_texts, 2), dtype=np.int64)
+        counts = np.zeros((3, n_texts), dtype=np.int64)
         for i, one in zip(good, encoded, strict=True):
-            counts[i] = one.n_tokens, one.n_tokens - len(one)
-        return Predictions(logits, probabilities, labels, counts[:, 0], counts[:, 1], faults, self.classes_)
+            counts[:, i] = one.n_tokens, one.n_cut, one.n_windows
+        n_tokens, n_cut, n_windows = counts
+        return Predictions(logits, probabilities, labels, n_tokens, n_cut, n_windows, faults, self.classes_)

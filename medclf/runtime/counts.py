@@ -13,6 +13,8 @@ class Counts:
         n_rows: Rows read.
         n_tokens: Tokens that the model saw.
         n_truncated: Rows of whose text the model did not see all.
+        n_cut_tokens: Tokens that it did not see.
+        n_windows: Rows of the model that the texts made: one each, or more where long texts are cut into windows.
         n_skipped: Rows that were written without an answer.
         n_quarantined: Rows that were left out, and are named in the quarantine file.
         n_abstained: Rows that were written without a label, as the answer was too unsure.
@@ -22,6 +24,8 @@ class Counts:
     n_rows: int = 0
     n_tokens: int = 0
     n_truncated: int = 0
+    n_cut_tokens: int = 0
+    n_windows: int = 0
     n_skipped: int = 0
     n_quarantined: int = 0
     n_abstained: int = 0
@@ -44,6 +48,8 @@ class Counts:
             n_rows=len(predictions),
             n_tokens=cut.n_tokens - cut.n_tokens_cut,
             n_truncated=cut.n_truncated,
+            n_cut_tokens=cut.n_tokens_cut,
+            n_windows=int(predictions.n_windows.sum()),
             n_skipped=len(predictions.errors) - n_quarantined,
             n_quarantined=n_quarantined,
             n_abstained=int(predictions.abstained.sum()),

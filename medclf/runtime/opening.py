@@ -111,14 +111,14 @@ def read_encoder(folder: Path, manifest: Manifest) -> TextEncoder:
         manifest: Its manifest.
 
     Returns:
-        The tokenizer with the bundle's length limit.
+        The tokenizer with the bundle's policy for long texts.
 
     Raises:
         BundleError: It is damaged, or of a kind that this version does not read.
     """
     data = read_verified(folder, manifest, TOKENIZER)
     try:
-        return TextEncoder(data.decode("utf-8"), max_length=manifest.max_length)
+        return TextEncoder(data.decode("utf-8"), max_length=manifest.max_length, long_text=manifest.long_text)
     except (InputError, UnicodeDecodeError) as error:
         raise BundleError(f"{folder / TOKENIZER}: {error} Update tokenizers, or export again.") from error
 

@@ -41,14 +41,14 @@ class Truncation:
             f"{self.n_tokens:,} tokens ({tokens:.1f} %) were not seen"
         )
 
-    def tell(self, max_length: int) -> None:
+    def tell(self, limits: str) -> None:
         """Log a warning, if texts were cut.
 
         Args:
-            max_length: Most tokens of a text.
+            limits: What they were cut by.
         """
         if self.n_truncated:
-            logger.warning("%s (max_length %d)", self, max_length)
+            logger.warning("%s (%s)", self, limits)
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,9 @@ class Predictions:
         probabilities: float32 [texts, labels]; NaN for a text that could not be classified.
         labels: The label of each text, or with several labels a text the tuple of them; None where there is no answer,
             as the text has a fault or the model abstains.
-        n_tokens: int64 [texts], special tokens included, before truncation; 0 where there is no answer.
+        n_tokens: int64 [texts], special tokens included, before any was cut off; 0 where there is no answer.
         n_cut: int64 [texts]: how many of them the model did not see.
+        n_windows: int64 [texts]: rows of the model; more than 1 for a long text that is cut into windows.
         errors: Index of each text that could not be classified -> why.
         classes: Label names, in the order of the columns.
     """
@@ -71,6 +72,7 @@ class Predictions:
     labels: list[Label | None]
     n_tokens: Counts
     n_cut: Counts
+    n_windows: Counts
     errors: dict[int, str]
     classes: tuple[str, ...]
 
@@ -86,6 +88,7 @@ class Predictions:
             self.labels[start:stop],
             self.n_tokens[start:stop],
             self.n_cut[start:stop],
+            self.n_windows[start:stop],
             {i - start: why for i, why in self.errors.items() if start <= i < stop},
             self.classes,
         )
@@ -165,6 +168,7 @@ def concatenate(parts: Sequence[Predictions]) -> Predictions:
         labels=[label for part in parts for label in part.labels],
         n_tokens=np.concatenate([part.n_tokens for part in parts]),
         n_cut=np.concatenate([part.n_cut for part in parts]),
+        n_windows=np.concatenate([part.n_windows for part in parts]),
         errors={start + i: why for start, part in zip(starts, parts, strict=False) for i, why in part.errors.items()},
         classes=parts[0].classes,
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from medclf.errors import SessionError
 from medclf.labels import Floats
+from medclf.pooling import pool
 from medclf.runtime.gate import Gate
 from medclf.runtime.schedule import MAX_BATCH_TOKENS, plan
 from medclf.runtime.session import Session
@@ -33,6 +34,7 @@ class Runner:
         session: Session,
         encoder: TextEncoder,
         *,
+        multi_label: bool,
         n_callers: int = 1,
         max_batch_tokens: int = MAX_BATCH_TOKENS,
     ) -> None:
@@ -40,12 +42,14 @@ class Runner:
 
         Args:
             session: The model.
-            encoder: The tokenizer, for its padding.
+            encoder: The tokenizer, for its padding and pooling.
+            multi_label: Whether probabilities are a sigmoid of each logit, or their softmax.
             n_callers: How many batches run at a time, those of all calls together.
             max_batch_tokens: Most real tokens of one batch.
         """
         self.session = session
         self._encoder = encoder
+        self._multi_label = multi_label
         self._max_batch_tokens = max_batch_tokens
         self._gate = Gate(n_callers)
         self._helpers = ThreadPoolExecutor(n_callers - 1, thread_name_prefix="medclf") if n_callers > 1 else None
@@ -63,21 +67,22 @@ class Runner:
             cancel: Once it is set, by any thread, batches that have not begun are dropped.
 
         Returns:
-            float32 [texts, labels], in the order of `encoded`.
+            float32 [texts, labels], in the order of `encoded`; pooled over the windows of a text that has several.
 
         Raises:
             CancelledError: `cancel` was set.
             SessionError: The model was closed, or carried through a fork.
         """
         self.session.check()  # before the helpers are asked: threads do not survive a fork either
-        batches = deque(plan([len(one) for one in encoded], max_batch_tokens=self._max_batch_tokens))
-        logits = np.empty((len(encoded), self.session.n_labels), dtype=np.float32)
+        windows = [window for one in encoded for window in one.windows]
+        batches = deque(plan([len(one) for one in windows], max_batch_tokens=self._max_batch_tokens))
+        logits = np.empty((len(windows), self.session.n_labels), dtype=np.float32)
 
         def work() -> None:
             try:
                 while batches:
                     batch = batches.popleft()
-                    logits[batch] = self._run([encoded[i] for i in batch], cancel)
+                    logits[batch] = self._run([windows[i] for i in batch], cancel)
             except IndexError:  # another thread took the last one
                 pass
             except BaseException:
@@ -85,12 +90,27 @@ class Runner:
                 raise
 
         self._share(work, n_batches=len(batches))
-        return logits
+        return self._pooled(logits, encoded)
+
+    def run_batch(self, encoded: Sequence[Encoded]) -> Floats:
+        """Run the model once, in the caller's thread.
+
+        Args:
+            encoded: At least one text; all windows of all texts make the batch.
+
+        Returns:
+            float32 [texts, labels].
+        """
+        return self._pooled(self.session.run(self._encoder.pad(encoded)), encoded)
 
     def close(self) -> None:
         """End the threads, when the batches under way have ended."""
         if self._helpers is not None:
             self._helpers.shutdown()
+
+    def _pooled(self, logits: Floats, encoded: Sequence[Encoded]) -> Floats:
+        n_windows = np.array([one.n_windows for one in encoded], dtype=np.int64)
+        return pool(logits, n_windows, self._encoder.long_text.pooling, multi_label=self._multi_label)
 
     def _run(self, encoded: Sequence[Encoded], cancel: threading.Event | None) -> Floats:
         batch = self._encoder.pad(encoded)

@@ -153,7 +153,7 @@ def _predictions(app: FastAPI, state: State) -> None:
         if body.truncate is False and any(answer.truncated):
             rows = [row for row, cut in enumerate(answer.truncated) if cut]
             raise RequestError(
-                f"inputs{rows[:5]} must have at most {model.classifier.manifest.max_length} tokens; "
+                f"inputs{rows[:5]} must have at most {model.classifier.manifest.most_tokens} tokens; "
                 f"the longest has {max(answer.n_tokens)}.",
                 status=413,
             )
@@ -188,7 +188,7 @@ def _about(app: FastAPI, state: State) -> None:
                 "model_sha": None,
                 "model_dtype": model.classifier.precision,
                 "model_type": {"classifier": {name: config[name] for name in ("id2label", "label2id")}},
-                "max_input_length": model.classifier.manifest.max_length,
+                "max_input_length": model.classifier.manifest.most_tokens,
                 "max_batch_tokens": service.limits.max_queue_tokens,
                 "max_client_batch_size": service.limits.max_texts,
                 "auto_truncate": True,
@@ -217,7 +217,7 @@ def _described(model: Model) -> dict[str, Any]:
         "thresholds": manifest.labels.by_threshold or None,
         "takes_pairs": bool(manifest.columns.pair),
         "max_length": manifest.max_length,
-        "long_text": manifest.long_text,
+        "long_text": str(manifest.long_text),
         "temperature": manifest.temperature,
         "precision": classifier.precision,
         "provider": classifier.provider,

@@ -13,6 +13,7 @@ from typing import Any
 from medclf.bundle import TextColumns
 from medclf.errors import CheckpointError
 from medclf.labels import Labels
+from medclf.long_text import TRUNCATE, LongText
 
 TRAINING = "training.json"
 
@@ -41,7 +42,7 @@ class TrainingRecord:
     Attributes:
         columns: Columns that make a text.
         label_column: Column of the labels; several are columns of 0 and 1, each named as its label.
-        max_length: Most tokens of a text, special tokens included.
+        max_length: Most tokens of one row of the model, special tokens included.
         splits: `train`, `validation` and `test` -> which rows they were.
         base_model: The name or folder that training began from.
         options: Every option of the run, as given or by default.
@@ -51,6 +52,7 @@ class TrainingRecord:
         versions: Versions of the software that trained it.
         temperature: Divisor of the logits, fitted on the validation part; the weights are saved without it, thresholds
             are of probabilities with it.
+        long_text: What becomes of a text over `max_length`.
     """
 
     columns: TextColumns
@@ -64,6 +66,7 @@ class TrainingRecord:
     encoding: str = "utf-8"
     versions: dict[str, str] = field(default_factory=dict)
     temperature: float = 1.0
+    long_text: LongText = TRUNCATE
 
     def __post_init__(self) -> None:
         if not 0 < self.temperature < float("inf"):
@@ -71,7 +74,8 @@ class TrainingRecord:
 
     def to_json(self) -> str:
         """Give the text of `training.json`."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        plain = {**asdict(self), "long_text": str(self.long_text)}
+        return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "TrainingRecord":
@@ -92,7 +96,9 @@ class TrainingRecord:
             splits = {name: _split(split) for name, split in data["splits"].items()}
             labels = data["label_column"]  # a string in checkpoints of version 0.1
             label_column = (labels,) if isinstance(labels, str) else tuple(labels)
-            return cls(**{**data, "columns": columns, "splits": splits, "label_column": label_column})
+            long_text = LongText.parse(data.get("long_text", "truncate"))  # version 0.1 knew no other
+            given = {"columns": columns, "splits": splits, "label_column": label_column, "long_text": long_text}
+            return cls(**{**data, **given})
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"a field is missing or wrong ({type(error).__name__})") from error
 

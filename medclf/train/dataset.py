@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
-from medclf.labels import Targets
+from medclf.labels import Floats, Targets
+from medclf.long_text import Pooling
+from medclf.pooling import pool
 from medclf.tokenizer import Encoded, TextEncoder
 
 MEGABATCH = 50  # batches that are sorted by length together: little padding, and still a random order
@@ -17,11 +19,11 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Example:
-    """One text as token ids and its target.
+    """One row of the model and its target.
 
     Attributes:
-        encoded: The token ids.
-        target: Position of its label in logit order, or bool [labels] where it may have several.
+        encoded: The token ids of a text, or of a window of it.
+        target: Position of the text's label in logit order, or bool [labels] where it may have several.
     """
 
     encoded: Encoded
@@ -29,29 +31,67 @@ class Example:
 
 
 class EncodedTexts(Dataset[Example]):
-    """A part of the data, encoded."""
+    """A part of the data, encoded: an example for each text, or for each window of each text.
 
-    def __init__(self, encoded: Sequence[Encoded], targets: Targets) -> None:
+    Attributes:
+        targets: int64 [texts], or bool [texts, labels].
+        lengths: int64 [examples], tokens of each.
+    """
+
+    targets: Targets
+    lengths: Ints
+
+    def __init__(self, encoded: Sequence[Encoded], targets: Targets, *, pooling: Pooling = "mean") -> None:
         """Keep the texts in the order given.
 
         Args:
             encoded: One entry a text.
             targets: int64 [texts], or bool [texts, labels].
+            pooling: How the answers of windows become that of a text.
         """
-        self._encoded = encoded
-        self._targets = targets
-        self.lengths = np.array([len(one) for one in encoded], dtype=np.int64)
+        self._windows = [window for one in encoded for window in one.windows]
+        self._n_windows = np.array([one.n_windows for one in encoded], dtype=np.int64)
+        self._text = np.repeat(np.arange(len(encoded)), self._n_windows)  # of each window
+        self._pooling = pooling
+        self.targets = targets
+        self.lengths = np.array([len(one) for one in self._windows], dtype=np.int64)
 
     def __len__(self) -> int:
-        return len(self._encoded)
+        return len(self._windows)
 
     def __getitem__(self, index: int) -> Example:
-        return Example(self._encoded[index], self._targets[index])
+        return Example(self._windows[index], self.targets[self._text[index]])
 
-    def by_length(self) -> "EncodedTexts":
-        """Give the same texts sorted by length, so that consecutive ones make batches with little padding."""
-        order = np.argsort(-self.lengths, kind="stable")
-        return EncodedTexts([self._encoded[i] for i in order], self._targets[order])
+    def by_length(self) -> "Subset[Example]":
+        """Give the same examples, the longest first, so that consecutive ones make batches with little padding."""
+        return Subset(self, self._longest_first().tolist())
+
+    def restore(self, logits: Floats) -> Floats:
+        """Put what a model made of `by_length` back into the order of the examples.
+
+        Args:
+            logits: float32 [examples, labels], of the longest first.
+
+        Returns:
+            float32 [examples, labels].
+        """
+        restored = np.empty_like(logits)
+        restored[self._longest_first()] = logits
+        return restored
+
+    def pool(self, logits: Floats) -> Floats:
+        """Pool the logits of windows, as the runtime does.
+
+        Args:
+            logits: [examples, labels] of any float.
+
+        Returns:
+            [texts, labels].
+        """
+        return pool(logits, self._n_windows, self._pooling, multi_label=self.targets.ndim == 2)
+
+    def _longest_first(self) -> npt.NDArray[np.intp]:
+        return np.argsort(-self.lengths, kind="stable")
 
 
 @dataclass(frozen=True)

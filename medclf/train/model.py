@@ -32,7 +32,7 @@ class Start:
     Attributes:
         model: A sequence classifier of transformers with a new head, float32.
         tokenizer_json: Contents of its `tokenizer.json`.
-        encoder: The same tokenizer with the length limit of the run.
+        encoder: The same tokenizer with the run's policy for long texts.
     """
 
     model: Any
@@ -62,14 +62,15 @@ def load_start(options: TrainOptions, labels: Labels, texts: Sequence[str]) -> S
         config.update(labels.config())
         transformers.set_seed(options.seed)
         model = transformers.BertForSequenceClassification(config)
-        return Start(model, tokenizer_json, TextEncoder(tokenizer_json, max_length=options.max_length))
+        encoder = TextEncoder(tokenizer_json, max_length=options.max_length, long_text=options.policy)
+        return Start(model, tokenizer_json, encoder)
     source, local = _source(options.model)
     config = _config(source, local=local)
     positions = getattr(config, "max_position_embeddings", None)
     if positions is not None and options.max_length > positions:
         raise OptionError(f"max_length is {options.max_length}, but {options.model} has {positions} positions only.")
     tokenizer_json = _tokenizer_json(source, local=local)
-    encoder = _encoder(source, tokenizer_json, options.max_length, vocab_size=config.vocab_size)
+    encoder = _encoder(source, tokenizer_json, options, vocab_size=config.vocab_size)
     config.update(labels.config())
     transformers.set_seed(options.seed)
     return Start(_weights(source, config, local=local), tokenizer_json, encoder)
@@ -171,9 +172,9 @@ def _tokenizer_json(source: str, *, local: bool) -> str:
         raise _unavailable(source, error, local=local) from error
 
 
-def _encoder(source: str, tokenizer_json: str, max_length: int, *, vocab_size: int) -> TextEncoder:
+def _encoder(source: str, tokenizer_json: str, options: TrainOptions, *, vocab_size: int) -> TextEncoder:
     try:
-        encoder = TextEncoder(tokenizer_json, max_length=max_length)
+        encoder = TextEncoder(tokenizer_json, max_length=options.max_length, long_text=options.policy)
         tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
     except Exception as error:  # tokenizers raises nothing narrower for a file that it cannot parse
         raise CheckpointError(

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from medclf.bundle import TextColumns
 from medclf.errors import OptionError
+from medclf.long_text import LongText
 
 Device = Literal["auto", "cpu", "cuda"]
 SCRATCH = "scratch"  # as a model: a small BERT without pretrained weights
@@ -33,7 +34,13 @@ class TrainOptions:
         epochs: Most passes over the training part.
         batch_size: Texts in a step, on each device.
         learning_rate: Highest learning rate, reached after the warm-up; None takes one that fits the model's width.
-        max_length: Most tokens of a text, special tokens included; the rest is cut off.
+        max_length: Most tokens of one row of the model, special tokens included.
+        long_text: What becomes of a text that has more: `truncate` keeps its beginning, `head_tail` its beginning and
+            its end, `windows` cuts it into windows, each of which is a row of training with the labels of the text.
+        stride: Tokens from the start of a window to that of the next; None for three quarters of a window.
+        pooling: How the answers of windows become that of a text: `mean`, `max` or, with several labels a text,
+            `noisy-or`; None for `mean`.
+        max_windows: Most windows of a text; None for 16.
         weight_decay: AdamW's decay; biases and LayerNorm have none.
         warmup_ratio: Share of all steps in which the learning rate rises; after it, it falls to 0 in a line.
         patience: Epochs without a better validation macro-F1 after which training stops; 0 never stops early.
@@ -63,6 +70,10 @@ class TrainOptions:
     batch_size: int = 16
     learning_rate: float | None = None
     max_length: int = 256
+    long_text: str = "truncate"
+    stride: int | None = None
+    pooling: str | None = None
+    max_windows: int | None = None
     weight_decay: float = 0.01
     warmup_ratio: float = 0.1
     patience: int = 2
@@ -106,6 +117,18 @@ class TrainOptions:
             )
         if faults:
             raise OptionError("; ".join(faults) + ".")
+        self.policy.check(self.max_length, pairs=bool(self.text_pair_column))
+
+    @property
+    def policy(self) -> LongText:
+        """What becomes of a long text, with the numbers that it needs."""
+        return LongText.of(
+            self.long_text,
+            max_length=self.max_length,
+            stride=self.stride,
+            pooling=self.pooling,
+            max_windows=self.max_windows,
+        )
 
     @property
     def columns(self) -> TextColumns:

@@ -63,14 +63,18 @@ def train(options: TrainOptions, *, console: Console | None = None) -> Path:
     check_run(options)
     parts = read_parts(options)
     labels = fix_labels(parts)
+    options.policy.check(options.max_length, multi_label=labels.multi_label)
     start = load_start(options, labels, [*parts.train.texts, *(parts.train.pairs or [])])
     rate = learning_rate_for(options, start.model.config.hidden_size)
     arguments = training_arguments(options, work_folder(options.output), learning_rate=rate)
     main = arguments.process_index == 0  # of torchrun's processes, the one that fits the baseline and writes
     baselines = _baseline_scores(parts, labels, options) if main else {}
     encoded = {name: start.encoder.encode(part.texts, part.pairs) for name, part in parts.named().items()}
-    _log_lengths(encoded["train"], options.max_length)
-    datasets = {name: EncodedTexts(encoded[name], labels.targets(part.labels)) for name, part in parts.named().items()}
+    log_lengths(encoded["train"], options)
+    datasets = {
+        name: EncodedTexts(encoded[name], labels.targets(part.labels), pooling=options.policy.pooling)
+        for name, part in parts.named().items()
+    }
     job = Job(options, arguments, start, datasets, input_hashes(parts, start))
     trainer, seconds = fine_tune(job, console=console)
     outputs = {name: outputs_of(trainer, datasets[name]) for name in SCORED}
@@ -83,10 +87,22 @@ def train(options: TrainOptions, *, console: Console | None = None) -> Path:
     return options.output
 
 
-def _log_lengths(encoded: Sequence[Encoded], max_length: int) -> None:
+def log_lengths(encoded: Sequence[Encoded], options: TrainOptions) -> None:
+    """Tell how many texts are cut, and how many tokens of them are not seen.
+
+    Args:
+        encoded: The training texts.
+        options: Of the run.
+    """
+    n_texts, n_windows = len(encoded), sum(one.n_windows for one in encoded)
     n_cut = sum(one.truncated for one in encoded)
+    if n_windows > n_texts:
+        log.info("%d training texts are %d windows of up to %d tokens", n_texts, n_windows, options.max_length)
     if n_cut:
-        log.info("%d of %d training texts are cut at %d tokens (--max-length)", n_cut, len(encoded), max_length)
+        log.info(
+            "%d of %d training texts are cut: %d tokens are not seen (--max-length %d, %s)",
+            n_cut, n_texts, sum(one.n_cut for one in encoded), options.max_length, options.policy,
+        )  # fmt: skip
 
 
 def _baseline_scores(parts: Parts, labels: Labels, options: TrainOptions) -> dict[str, dict[str, Any]]:
@@ -129,6 +145,7 @@ def _write(job: Job, parts: Parts, trainer: ClassifierTrainer, results: _Results
         encoding=options.encoding,
         versions=_versions(),
         temperature=results.outcome.temperature,
+        long_text=options.policy,
     )
     trainer.model.config.update(results.outcome.labels.config())  # now with thresholds
     with disk_faults(options.output), atomic_folder(options.output, overwrite=options.overwrite) as folder:

@@ -1,7 +1,7 @@
 """What a trained model is worth: its temperature and thresholds, fitted on validation, and its scores with them."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,20 @@ from medclf.train.trainer import ClassifierTrainer
 
 log = logging.getLogger(__name__)
 
-Outputs = tuple[Floats, Targets]  # logits [texts, labels], and what is right
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model made of a part of the data.
+
+    Attributes:
+        logits: float32 [windows, labels].
+        targets: int64 [texts] or bool [texts, labels]; what is right.
+        pool: Logits of windows -> logits of texts; of a model whose texts are one row each, the same.
+    """
+
+    logits: Floats
+    targets: Targets
+    pool: Callable[[Floats], Floats]
 
 
 @dataclass(frozen=True)
@@ -44,18 +57,18 @@ def outputs_of(trainer: ClassifierTrainer, dataset: EncodedTexts) -> Outputs:
         dataset: The part.
 
     Returns:
-        Logits and targets, longest text first.
+        Logits and targets, in the order of the part.
 
     Raises:
         TrainingError: A logit is not a finite number.
     """
-    result = trainer.predict(dataset.by_length())
-    logits, targets = result.predictions, result.label_ids
+    trainer.compute_metrics = None  # that of training is for the validation part
+    logits = dataset.restore(trainer.predict(dataset.by_length()).predictions)
     if not np.isfinite(logits).all():
         raise TrainingError(
             "the trained model gives logits that are not finite: it has diverged. Lower --learning-rate."
         )
-    return logits.astype(np.float32), targets.astype(bool) if targets.ndim == 2 else targets
+    return Outputs(logits.astype(np.float32), dataset.targets, dataset.pool)
 
 
 def judge(parts: Mapping[str, Outputs], labels: Labels) -> Outcome:
@@ -68,19 +81,20 @@ def judge(parts: Mapping[str, Outputs], labels: Labels) -> Outcome:
     Returns:
         The outcome. The validation part was fitted to, so its scores are a little too good.
     """
-    logits, targets = parts["validation"]
-    temperature = fit_temperature(logits, targets)
+    part = parts["validation"]
+    temperature = fit_temperature(part.logits, part.targets, part.pool)
     if labels.multi_label:
-        _warn_of_absent(labels, targets)
-        labels = replace(labels, thresholds=fit_thresholds(labels.probabilities(logits / temperature), targets))
+        _warn_of_absent(labels, part.targets)
+        probabilities = labels.probabilities(part.pool(part.logits / temperature))
+        labels = replace(labels, thresholds=fit_thresholds(probabilities, part.targets))
     found: dict[str, dict[str, Any]] = {}
     calibration: dict[str, Any] = {"temperature": temperature}
-    for name, (logits, targets) in parts.items():
-        probabilities = labels.probabilities(logits / temperature)
-        found[name] = scores(targets, labels.predicted(probabilities), labels.names)
+    for name, part in parts.items():
+        before, after = (labels.probabilities(part.pool(part.logits / divisor)) for divisor in (1.0, temperature))
+        found[name] = scores(part.targets, labels.predicted(after), labels.names)
         calibration[name] = {
-            "ece_before": calibration_error(labels, labels.probabilities(logits), targets),
-            "ece_after": calibration_error(labels, probabilities, targets),
+            "ece_before": calibration_error(labels, before, part.targets),
+            "ece_after": calibration_error(labels, after, part.targets),
         }
     return Outcome(labels, temperature, found, calibration)
 

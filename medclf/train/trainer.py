@@ -19,7 +19,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from medclf.errors import OptionError, TrainingError
 from medclf.evaluate.calibration import fit_thresholds
 from medclf.evaluate.metrics import SHOWN, scores
-from medclf.labels import sigmoid
+from medclf.labels import Floats, Targets, sigmoid
 from medclf.train.dataset import Collate, EncodedTexts, LengthGroupedBatches
 from medclf.train.options import TrainOptions
 
@@ -157,21 +157,21 @@ def cross_entropy(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = 
     return total / (labels.numel() if num_items_in_batch is None else num_items_in_batch)
 
 
-def compute_metrics(prediction: Any) -> dict[str, float]:
+def compute_metrics(logits: Floats, targets: Targets) -> dict[str, float]:
     """Score an evaluation.
 
     Args:
-        prediction: Trainer's, with `predictions` float32 [texts, labels], and `label_ids` int64 [texts] or float32
-            [texts, labels].
+        logits: float32 [texts, labels].
+        targets: int64 [texts] or bool [texts, labels].
 
     Returns:
         The scores of `medclf.evaluate.metrics.SHOWN` that the task has. With several labels a text, thresholds are
         fitted first, as they will be in the end: at 0.5, a model that has just begun gives no label at all, and would
         seem not to learn.
     """
-    logits, targets = prediction.predictions, prediction.label_ids
+    predicted: Targets
     if targets.ndim == 2:
-        targets, probabilities = targets.astype(bool), sigmoid(logits)
+        probabilities = sigmoid(logits)
         predicted = probabilities >= np.array(fit_thresholds(probabilities, targets), dtype=np.float32)
     else:
         predicted = logits.argmax(axis=-1)
@@ -294,7 +294,9 @@ def make_trainer(
         data_collator=collate,
         train_dataset=train,
         eval_dataset=validation.by_length(),
-        compute_metrics=compute_metrics,
+        compute_metrics=lambda found: compute_metrics(
+            validation.pool(validation.restore(found.predictions)), validation.targets
+        ),
         compute_loss_func=cross_entropy,
         callbacks=[SetEpoch(batches)],
     )

@@ -165,16 +165,19 @@ def test_an_error_of_one_caller_ends_the_turn() -> None:
         run_turn(Loaded(run, len), Turn([TextBatch(["a"])] * 4, concurrency=2))
 
 
-def test_pytorch_gives_the_labels_of_a_model_with_a_temperature(
+def test_pytorch_gives_the_labels_of_a_model_with_a_temperature_and_windows(
     tiny_multi_label_checkpoint: Path, tmp_path: Path, texts: list[str]
 ) -> None:
     from medclf_export.pipeline import ExportOptions, export_bundle
 
     checkpoint = Path(shutil.copytree(tiny_multi_label_checkpoint, tmp_path / "checkpoint"))
-    record = {"columns": {"text": ["text"], "pair": []}, "label_column": ["label"], "max_length": 64, "splits": {}}
+    record = {"columns": {"text": ["text"], "pair": []}, "label_column": ["label"], "max_length": 32, "splits": {},
+              "long_text": "windows:stride=20,pooling=noisy-or,max_windows=3"}  # fmt: skip
     (checkpoint / "training.json").write_text(json.dumps(record | {"temperature": 0.25}))
     export_bundle(ExportOptions(checkpoint, tmp_path / "bundle"))
     batch = TextBatch(texts, None)
     spec = PathSpec("", tmp_path / "bundle", 1, precision="fp32", checkpoint=checkpoint)
-    ours, theirs = (load(spec).run(batch)[0] for load in (load_bundle, load_torch))
+    (ours, our_lengths), (theirs, lengths) = (load(spec).run(batch) for load in (load_bundle, load_torch))
     assert theirs == ours  # with these thresholds, logits that are not divided give other sets
+    assert our_lengths.tolist() == lengths.tolist()
+    assert len(lengths) > len(texts)  # a row for each window

@@ -75,7 +75,7 @@ def test_one_line_of_talk_and_no_bar(predict: Predict, tmp_path: Path) -> None:
     done = predict(write(tmp_path / "in.csv", ROWS), tmp_path / "out.csv")
     assert len(done.err.splitlines()) == 1
     assert done.err.startswith("4 rows, ")
-    assert "1 truncated, 0 skipped" in done.err
+    assert "1 truncated (8 tokens not seen), 0 skipped" in done.err
 
 
 def test_a_summary_for_scripts(predict: Predict, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from medclf.evaluate.calibration import (
 )
 from medclf.evaluate.metrics import scores
 from medclf.labels import Labels
+from medclf.pooling import pool
 
 
 def drawn(n: int, *, several: bool, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -45,6 +46,18 @@ def test_calibration_error_is_that_of_its_definition(rows: list[tuple[float, boo
         if held.any():
             expected += held.mean() * abs(probabilities[held].mean() - correct[held].mean())
     assert expected_calibration_error(probabilities, correct, n_bins) == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_temperature_is_that_of_pooled_answers() -> None:
+    chance = np.random.default_rng(0)
+    windows, n_windows = chance.normal(0, 3, (12_000, 4)).astype(np.float32), np.full(4_000, 3)
+
+    def pooled(logits: np.ndarray) -> np.ndarray:
+        return pool(logits, n_windows, "mean", multi_label=False)
+
+    targets = (pooled(windows / np.float32(2)) + chance.gumbel(size=(4_000, 4))).argmax(axis=1)
+    assert fit_temperature(windows, targets, pooled) == pytest.approx(2, rel=0.1)
+    assert fit_temperature(pooled(windows), targets) != pytest.approx(2, rel=0.1)  # what is pooled first is not divided
 
 
 @pytest.mark.parametrize("several", [False, True])

@@ -30,4 +30,6 @@ class StubClassifier:
             probabilities = self.labels.probabilities(logits)
             answers = decide(self.labels, probabilities)
             n_cut = np.maximum(n_tokens - 64, 0)
-            yield Predictions(logits, probabilities, answers, n_tokens, n_cut, errors, self.labels.names)
+            yield Predictions(
+                logits, probabilities, answers, n_tokens, n_cut, np.minimum(n_tokens, 1), errors, self.labels.names
+            )

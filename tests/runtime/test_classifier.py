@@ -115,7 +115,7 @@ def test_truncation_is_counted_and_told_once(classifier: Classifier, caplog: pyt
     assert answers.n_tokens.tolist() == [3, 64, 65]
     assert answers.truncated.tolist() == [False, False, True]
     assert [record.getMessage() for record in caplog.records] == [
-        "1 of 3 texts (33.3 %) were cut: 1 of 132 tokens (0.8 %) were not seen (max_length 64)"
+        "1 of 3 texts (33.3 %) were cut: 1 of 132 tokens (0.8 %) were not seen (max_length 64, long_text truncate)"
     ]
     assert answers.truncation == Truncation(3, 1, 132, 1)
     assert answers.n_cut.tolist() == [0, 0, 1]
@@ -245,7 +245,7 @@ def by_hand(tiny_bundle: Path, graph: Callable[..., bytes]) -> Callable[..., Cla
     def make(labels: Labels, **changes: float) -> Classifier:
         manifest = read_manifest(tiny_bundle)
         encoder = read_encoder(tiny_bundle, manifest)
-        runner = Runner(Session(graph(**changes)), encoder)
+        runner = Runner(Session(graph(**changes)), encoder, multi_label=labels.multi_label)
         return Classifier(replace(manifest, labels=labels), "fp32", runner=runner, encoder=encoder)
 
     return make

@@ -19,6 +19,7 @@ def made() -> Predictions:
         decide(labels, probabilities),
         n_tokens,
         n_cut,
+        np.array([1, 0, 1, 2]),
         {1: "is empty"},
         labels.names,
     )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from medclf.errors import BundleError, SessionError
 from medclf.labels import Floats
+from medclf.long_text import TRUNCATE
 from medclf.runtime.runner import Runner
 from medclf.runtime.session import Session
 from medclf.tokenizer import Batch, Encoded
@@ -16,6 +17,8 @@ from medclf.tokenizer import Batch, Encoded
 
 class Padder:
     """The part of a TextEncoder that a runner uses."""
+
+    long_text = TRUNCATE
 
     def pad(self, encoded: list[Encoded]) -> Batch:
         ids = np.zeros((len(encoded), max(map(len, encoded))), dtype=np.int64)
@@ -62,7 +65,7 @@ def session(graph: Callable[..., bytes]) -> Session:
     st.sampled_from([1, 2, 5]),
 )
 def test_each_text_gets_its_own_answer(session: Session, rows: list[list[int]], budget: int, n_callers: int) -> None:
-    runner = Runner(session, Padder(), n_callers=n_callers, max_batch_tokens=budget)  # type: ignore[arg-type]
+    runner = Runner(session, Padder(), multi_label=False, n_callers=n_callers, max_batch_tokens=budget)  # type: ignore[arg-type]
     logits = runner.logits(encoded_of(rows))
     runner.close()
     assert logits.shape == (len(rows), 3)
@@ -72,7 +75,7 @@ def test_each_text_gets_its_own_answer(session: Session, rows: list[list[int]], 
 @pytest.mark.parametrize("n_callers", [1, 2])
 def test_an_error_comes_out_and_the_rest_is_dropped(n_callers: int) -> None:
     session = FailingSession()
-    runner = Runner(session, Padder(), n_callers=n_callers, max_batch_tokens=1)  # type: ignore[arg-type]
+    runner = Runner(session, Padder(), multi_label=False, n_callers=n_callers, max_batch_tokens=1)  # type: ignore[arg-type]
     with pytest.raises(BundleError, match="first batch"):
         runner.logits(encoded_of([[1]] * 200))
     runner.close()
@@ -81,13 +84,13 @@ def test_an_error_comes_out_and_the_rest_is_dropped(n_callers: int) -> None:
 
 def test_one_caller_runs_in_its_own_thread(session: Session) -> None:
     before = threading.active_count()
-    Runner(session, Padder()).logits(encoded_of([[1]] * 5))  # type: ignore[arg-type]
+    Runner(session, Padder(), multi_label=False).logits(encoded_of([[1]] * 5))  # type: ignore[arg-type]
     assert threading.active_count() == before
 
 
 def test_a_closed_session_is_told_before_the_threads_are_asked(graph: Callable[..., bytes]) -> None:
     session = Session(graph())
-    runner = Runner(session, Padder(), n_callers=2)  # type: ignore[arg-type]
+    runner = Runner(session, Padder(), multi_label=False, n_callers=2)  # type: ignore[arg-type]
     session.close()
     runner.close()
     with pytest.raises(SessionError, match="was closed"):

@@ -72,7 +72,7 @@ def test_truncation_of_a_stream_is_told_once(
     monkeypatch.setattr(windows_module, "WINDOW_TEXTS", 1)
     list(classifier.predict_iter(["baba", "baba " * 63, "baba " * 65]))
     assert [record.getMessage() for record in caplog.records] == [
-        "2 of 3 texts (66.7 %) were cut: 4 of 135 tokens (3.0 %) were not seen (max_length 64)"
+        "2 of 3 texts (66.7 %) were cut: 4 of 135 tokens (3.0 %) were not seen (max_length 64, long_text truncate)"
     ]
 
 

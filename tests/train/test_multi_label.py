@@ -205,8 +205,5 @@ def test_loss_of_several_batches_is_the_mean_over_every_label_of_every_text() ->
 
 
 def test_a_model_that_has_just_begun_is_scored_by_its_order() -> None:
-    class Prediction:
-        predictions = np.array([[-3.0, -4.0], [-3.5, -3.0], [-4.0, -4.0]], dtype=np.float32)  # all under 0.5
-        label_ids = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]], dtype=np.float32)
-
-    assert compute_metrics(Prediction)["macro_f1"] == 1.0
+    logits = np.array([[-3.0, -4.0], [-3.5, -3.0], [-4.0, -4.0]], dtype=np.float32)  # all under 0.5
+    assert compute_metrics(logits, np.eye(3, 2, dtype=bool))["macro_f1"] == 1.0

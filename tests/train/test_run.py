@@ -323,7 +323,7 @@ def test_cuda_that_is_not_there(options: TrainOptions) -> None:
 def test_texts_that_are_cut_are_told(options: TrainOptions, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         train(replace(options, max_length=8, epochs=1))
-    assert "training texts are cut at 8 tokens (--max-length)" in caplog.text
+    assert "tokens are not seen (--max-length 8, truncate)" in caplog.text
 
 
 def test_gpu_memory_that_runs_out(options: TrainOptions, monkeypatch: pytest.MonkeyPatch) -> None:
