@@ -71,7 +71,8 @@ class Classifier:
             bundle: The folder.
             provider: `cpu`, `cuda`, or `auto` for CUDA where it can be had and else the CPU.
             precision: `fp32`, `int8`, or `auto` for INT8 on a CPU if the bundle has it and else fp32.
-            mode: `throughput` runs a batch on each core, `latency` one batch on all cores.
+            mode: `throughput` runs a batch on each core, `latency` one batch on all cores, `auto` each batch where it
+                is done sooner; `auto` holds the model twice.
             threads: Cores to keep busy; None for all that this process may use.
             thresholds: Label -> the probability from which it is given, in place of the bundle's, for a model that may
                 give a text several labels; labels that are not named keep theirs.
@@ -91,7 +92,13 @@ class Classifier:
             manifest = replace(manifest, labels=manifest.labels.with_thresholds(thresholds))
         opened = open_model(folder, manifest, provider=provider, precision=precision, mode=mode, threads=threads)
         encoder = read_encoder(folder, manifest)
-        runner = Runner(opened.session, encoder, multi_label=manifest.labels.multi_label, n_callers=opened.n_callers)
+        runner = Runner(
+            opened.session,
+            encoder,
+            multi_label=manifest.labels.multi_label,
+            n_callers=opened.n_callers,
+            all_cores=opened.all_cores,
+        )
         return cls(manifest, opened.precision, runner=runner, encoder=encoder)
 
     @property
@@ -267,7 +274,8 @@ class Classifier:
 
     def close(self) -> None:
         """Free the model and its threads; later calls raise a SessionError."""
-        self._runner.session.close()
+        for session in self._runner.sessions:
+            session.close()
         self._runner.close()
 
     def __enter__(self) -> "Classifier":

@@ -8,11 +8,12 @@ from pathlib import Path, PurePosixPath
 from medclf.bundle import Manifest, read_verified
 from medclf.errors import BundleError, InputError, OptionError, ProviderError
 from medclf.runtime.cores import usable_cores
+from medclf.runtime.costs import AllCores, measure_costs
 from medclf.runtime.session import Session, cuda_built_in
 from medclf.tokenizer import TextEncoder
 
 TOKENIZER = "tokenizer.json"
-MODES = ("throughput", "latency")
+MODES = ("throughput", "latency", "auto")
 PRECISIONS = ("auto", "fp32", "int8", "fp16")
 PROVIDERS = ("auto", "cpu", "cuda")
 
@@ -29,11 +30,13 @@ class Opened:
         session: The model.
         precision: Which model of the bundle it is.
         n_callers: How many batches it should run at a time.
+        all_cores: The model once more, on all cores.
     """
 
     session: Session
     precision: str
     n_callers: int
+    all_cores: AllCores | None = None
 
 
 def open_model(
@@ -46,7 +49,7 @@ def open_model(
         manifest: Its manifest.
         provider: `auto`, `cpu` or `cuda`.
         precision: `auto`, `fp32`, `int8` or `fp16`.
-        mode: `throughput` or `latency`.
+        mode: `throughput`, `latency` or `auto`.
         threads: Cores to keep busy; None for all that this process may use.
 
     Returns:
@@ -146,8 +149,17 @@ def read_model(folder: Path, manifest: Manifest, precision: str) -> tuple[bytes,
 def _open(folder: Path, manifest: Manifest, candidate: Candidate, *, mode: str, cores: int) -> Opened:
     provider, precision = candidate
     model = manifest.model(precision)
-    callers = cores if mode == "throughput" and provider == "cpu" else 1  # one caller keeps a GPU busy
     contents, data = read_model(folder, manifest, precision)
-    name = str(folder / model.file)
-    session = Session(contents, data=data, provider=provider, threads=cores // callers, name=name)
-    return Opened(session, precision, callers)
+
+    def session(threads: int) -> Session:
+        return Session(contents, data=data, provider=provider, threads=threads, name=str(folder / model.file))
+
+    if mode == "latency" or provider == "cuda" or cores == 1:  # one caller keeps a GPU busy
+        return Opened(session(cores), precision, 1)
+    one = session(1)
+    if mode == "throughput":
+        return Opened(one, precision, cores)
+    every = session(cores)
+    cost_of_one, cost = measure_costs(one, every, max_length=manifest.max_length)
+    logger.debug("%s: on one core %s, on %d cores %s", folder / model.file, cost_of_one, cores, cost)
+    return Opened(one, precision, cores, AllCores(every, cost, cost_of_one, cores))

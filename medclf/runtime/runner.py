@@ -2,14 +2,16 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 
 import numpy as np
 
 from medclf.errors import SessionError
 from medclf.labels import Floats
 from medclf.pooling import pool
+from medclf.runtime.costs import AllCores
 from medclf.runtime.gate import Gate
 from medclf.runtime.schedule import MAX_BATCH_TOKENS, plan
 from medclf.runtime.session import Session
@@ -20,14 +22,16 @@ class Runner:
     """Calls one shared session from a fixed number of threads; safe to share between threads.
 
     For throughput: a session of one thread and as many callers as cores, as separate batches never wait for each
-    other. For latency: one caller and a session of all cores. Batches of different calls take turns, so that a short
-    call does not wait for the end of a long one.
+    other. For latency: one caller and a session of all cores. With both sessions, each batch runs where it is done
+    sooner. Batches of different calls take turns, so that a short call does not wait for the end of a long one.
 
     Attributes:
         session: The model; closed by who opened it.
+        all_cores: The session of all cores, beside one of one core; closed by who opened it.
     """
 
     session: Session
+    all_cores: AllCores | None
 
     def __init__(
         self,
@@ -36,6 +40,7 @@ class Runner:
         *,
         multi_label: bool,
         n_callers: int = 1,
+        all_cores: AllCores | None = None,
         max_batch_tokens: int = MAX_BATCH_TOKENS,
     ) -> None:
         """Make the threads, if more than the caller's own is needed.
@@ -45,14 +50,22 @@ class Runner:
             encoder: The tokenizer, for its padding and pooling.
             multi_label: Whether probabilities are a sigmoid of each logit, or their softmax.
             n_callers: How many batches run at a time, those of all calls together.
+            all_cores: A second session, which a batch may run on alone.
             max_batch_tokens: Most real tokens of one batch.
         """
         self.session = session
         self._encoder = encoder
         self._multi_label = multi_label
+        self.all_cores = all_cores
         self._max_batch_tokens = max_batch_tokens
+        self._n_asked, self._lock = 0, threading.Lock()
         self._gate = Gate(n_callers)
         self._helpers = ThreadPoolExecutor(n_callers - 1, thread_name_prefix="medclf") if n_callers > 1 else None
+
+    @property
+    def sessions(self) -> list[Session]:
+        """Every session of the model."""
+        return [self.session, *([self.all_cores.session] if self.all_cores else [])]
 
     @property
     def n_callers(self) -> int:
@@ -77,31 +90,34 @@ class Runner:
         windows = [window for one in encoded for window in one.windows]
         batches = deque(plan([len(one) for one in windows], max_batch_tokens=self._max_batch_tokens))
         logits = np.empty((len(windows), self.session.n_labels), dtype=np.float32)
+        n_own = len(batches)
 
         def work() -> None:
             try:
                 while batches:
                     batch = batches.popleft()
-                    logits[batch] = self._run([windows[i] for i in batch], cancel)
+                    logits[batch] = self._run([windows[i] for i in batch], n_own, cancel)
             except IndexError:  # another thread took the last one
                 pass
             except BaseException:
                 batches.clear()
                 raise
 
-        self._share(work, n_batches=len(batches))
+        with self._asked(n_own):
+            self._share(work, n_batches=n_own)
         return self._pooled(logits, encoded)
 
     def run_batch(self, encoded: Sequence[Encoded]) -> Floats:
-        """Run the model once, in the caller's thread.
+        """Run texts as one batch, in the caller's thread.
 
         Args:
             encoded: At least one text; all windows of all texts make the batch.
 
         Returns:
-            float32 [texts, labels].
+            float32 [texts, labels]; pooled over the windows of a text that has several.
         """
-        return self._pooled(self.session.run(self._encoder.pad(encoded)), encoded)
+        with self._asked(1):
+            return self._pooled(self._run(encoded, 1, None), encoded)
 
     def close(self) -> None:
         """End the threads, when the batches under way have ended."""
@@ -112,12 +128,31 @@ class Runner:
         n_windows = np.array([one.n_windows for one in encoded], dtype=np.int64)
         return pool(logits, n_windows, self._encoder.long_text.pooling, multi_label=self._multi_label)
 
-    def _run(self, encoded: Sequence[Encoded], cancel: threading.Event | None) -> Floats:
+    @contextmanager
+    def _asked(self, n_batches: int) -> Iterator[None]:
+        """Count the batches of all calls that are under way."""
+        with self._lock:
+            self._n_asked += n_batches
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_asked -= n_batches
+
+    def _run(self, encoded: Sequence[Encoded], n_own: int, cancel: threading.Event | None) -> Floats:
         batch = self._encoder.pad(encoded)
-        with self._gate.slots():
+        session, n_slots = self._place(sum(map(len, encoded)), n_own)
+        with self._gate.slots(n_slots):
             if cancel is not None and cancel.is_set():
                 raise CancelledError
-            return self.session.run(batch)
+            return session.run(batch)
+
+    def _place(self, n_tokens: int, n_own: int) -> tuple[Session, int]:
+        """Choose the session of a batch, and how many slots it takes."""
+        every = self.all_cores
+        if every is not None and every.pays(n_tokens, n_own=n_own, n_others=self._n_asked - n_own):
+            return every.session, every.n_cores
+        return self.session, 1
 
     def _share(self, work: Callable[[], None], *, n_batches: int) -> None:
         """Work in the caller's thread, and in helpers where there are more batches; a helper may come late or never."""

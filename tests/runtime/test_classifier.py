@@ -15,6 +15,7 @@ from medclf.labels import Labels
 from medclf.runtime import Classifier, Truncation
 from medclf.runtime import windows as windows_module
 from medclf.runtime.opening import candidates, read_encoder
+from medclf.runtime.predictions import concatenate
 from medclf.runtime.runner import Runner
 from medclf.runtime.session import Session
 
@@ -60,9 +61,17 @@ def test_order_and_threads_change_nothing(
     assert np.abs(chosen - loaded[precision, 1].logits(texts)[order]).max() <= BATCH_TOLERANCE[precision]
 
 
-def test_latency_mode_answers_the_same(tiny_bundle: Path, classifier: Classifier, texts: list[str]) -> None:
-    with Classifier.load(tiny_bundle, precision="fp32", mode="latency", threads=2) as latency:
-        assert np.abs(latency.logits(texts) - classifier.logits(texts)).max() <= 1e-5
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("mode", ["latency", "auto"])
+def test_modes_answer_the_same(
+    tiny_bundle: Path, loaded: dict[tuple[str, int], Classifier], texts: list[str], mode: str, precision: str
+) -> None:
+    whole = loaded[precision, 2].classify(texts)
+    with Classifier.load(tiny_bundle, precision=precision, mode=mode, threads=2) as other:
+        for answers in (other.classify(texts), concatenate([other.classify([text]) for text in texts])):
+            assert np.abs(answers.logits - whole.logits).max() <= BATCH_TOLERANCE[precision]
+            assert np.abs(answers.probabilities - whole.probabilities).max() <= BATCH_TOLERANCE[precision]
+            assert answers.labels == whole.labels
 
 
 def test_windows_change_nothing(classifier: Classifier, texts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +191,7 @@ def test_closed(tiny_bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mode": "fast"}, "mode is 'fast', expected one of throughput, latency"),
+        ({"mode": "fast"}, "mode is 'fast', expected one of throughput, latency, auto"),
         ({"precision": "int4"}, "precision is 'int4', expected one of auto, fp32, int8, fp16"),
         ({"precision": "fp16"}, "precision fp16: this bundle holds fp32, int8 only"),
         ({"threads": 0}, "threads is 0, expected at least 1"),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from medclf.errors import BundleError, SessionError
 from medclf.labels import Floats
 from medclf.long_text import TRUNCATE
+from medclf.runtime.costs import AllCores, Cost
 from medclf.runtime.runner import Runner
 from medclf.runtime.session import Session
 from medclf.tokenizer import Batch, Encoded
@@ -95,3 +96,61 @@ def test_a_closed_session_is_told_before_the_threads_are_asked(graph: Callable[.
     runner.close()
     with pytest.raises(SessionError, match="was closed"):
         runner.logits(encoded_of([[1]]))
+
+
+class NamedSession:
+    """Notes which session ran; the first run of all waits for a second caller, where there is to be one."""
+
+    n_labels = 3
+
+    def __init__(self, name: str, ran: list[str], together: threading.Barrier | None = None) -> None:
+        self.name, self.ran, self.together = name, ran, together
+
+    def check(self) -> None:
+        pass
+
+    def run(self, batch: Batch) -> Floats:
+        self.ran.append(self.name)
+        if self.together:
+            self.together.wait(10)
+        return np.zeros((len(batch.input_ids), 3), dtype=np.float32)
+
+
+def of_two(speedup: float, ran: list[str], together: threading.Barrier | None = None) -> Runner:
+    """A runner on two cores, whose session of all cores is so much faster."""
+    every = AllCores(
+        NamedSession("all", ran),  # type: ignore[arg-type]
+        Cost(0, 1 / speedup),
+        Cost(0, 1),
+        2,
+    )
+    one = NamedSession("one", ran, together)
+    return Runner(one, Padder(), multi_label=False, n_callers=2, all_cores=every, max_batch_tokens=5)  # type: ignore[arg-type]
+
+
+def test_a_batch_alone_runs_on_all_cores_where_that_is_faster() -> None:
+    ran: list[str] = []
+    of_two(1.8, ran).logits(encoded_of([[1, 2]]))
+    of_two(0.9, ran).logits(encoded_of([[1, 2]]))
+    of_two(1.8, ran).run_batch(encoded_of([[1, 2]]))
+    assert ran == ["all", "one", "all"]
+
+
+def test_many_batches_run_on_a_core_each() -> None:
+    ran: list[str] = []
+    of_two(1.8, ran).logits(encoded_of([[1] * 5] * 6))
+    assert ran == ["one"] * 6
+
+
+def test_two_callers_run_on_a_core_each() -> None:
+    ran: list[str] = []
+    together = threading.Barrier(2)  # each of the two runs waits for the other: they are on two cores at a time
+    runner = of_two(1.8, ran, together)
+    with runner._asked(1):  # another caller is under way
+        threads = [threading.Thread(target=runner.run_batch, args=(encoded_of([[1]]),)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+    assert ran == ["one", "one"]
+    assert runner._n_asked == 0

@@ -1,0 +1,121 @@
+"""Whether a batch should run on one core or on all: a cost model of two lines, fitted when a model is loaded."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+
+from medclf.runtime.session import Session
+from medclf.tokenizer import Batch
+
+CALIBRATION_S = 0.3  # no run begins later; each length is run once in any case
+SHORT, LONG = 8, 64  # tokens: the fixed cost of the nodes shows in the first, the products in the second
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run takes: seconds are close to a straight line of the tokens.
+
+    Attributes:
+        start_s: Seconds of a run without tokens.
+        token_s: Seconds of each token.
+    """
+
+    start_s: float
+    token_s: float
+
+    def seconds(self, n_tokens: float) -> float:
+        """Estimate a run.
+
+        Args:
+            n_tokens: Real tokens of the batch.
+
+        Returns:
+            Seconds.
+        """
+        return self.start_s + self.token_s * n_tokens
+
+    @classmethod
+    def fit(cls, seconds: Mapping[int, float]) -> "Cost":
+        """Draw the line through two measurements.
+
+        Args:
+            seconds: Tokens -> seconds, of two lengths.
+
+        Returns:
+            The line; level, where the longer run took no longer.
+        """
+        (short, short_s), (long, long_s) = sorted(seconds.items())
+        token_s = max(0.0, (long_s - short_s) / (long - short))
+        return cls(max(0.0, short_s - token_s * short), token_s)
+
+
+@dataclass(frozen=True)
+class AllCores:
+    """A second session of the same model, for batches that should run on all cores.
+
+    Attributes:
+        session: Runs a batch on all cores.
+        cost: What it takes there.
+        cost_of_one: What it takes on one core.
+        n_cores: How many there are.
+    """
+
+    session: Session
+    cost: Cost
+    cost_of_one: Cost
+    n_cores: int
+
+    def pays(self, n_tokens: float, *, n_own: int, n_others: int) -> bool:
+        """Say whether batches are done sooner one after the other on all cores, or each on a core of its own.
+
+        Args:
+            n_tokens: Real tokens of one batch.
+            n_own: Batches of the call.
+            n_others: Batches of other callers that are under way. Where there are any, more will come: a core that has
+                nothing to do after the last of the call's own batches counts only if there are none.
+
+        Returns:
+            True for all cores.
+        """
+        n_batches = n_own + n_others
+        rounds = max(1.0, n_batches / self.n_cores) if n_others else ceil(n_batches / self.n_cores)
+        return n_batches * self.cost.seconds(n_tokens) < rounds * self.cost_of_one.seconds(n_tokens)
+
+
+def measure_costs(one_core: Session, all_cores: Session, *, max_length: int) -> tuple[Cost, Cost]:
+    """Time two sessions of a model in turns, for about CALIBRATION_S; the quickest run of each length counts.
+
+    Args:
+        one_core: Runs on one core.
+        all_cores: Runs on all cores.
+        max_length: Most tokens of a text, at least 2.
+
+    Returns:
+        The cost of each.
+    """
+    deadline = time.perf_counter() + CALIBRATION_S
+    batches = [_batch(min(SHORT, max_length // 2)), _batch(min(LONG, max_length))]
+    sessions = (one_core, all_cores)
+    for session in sessions:
+        session.run(batches[0])  # the first run allocates
+    best = seconds = [[_seconds(session, batch) for batch in batches] for session in sessions]
+    while time.perf_counter() + sum(map(sum, seconds)) < deadline:
+        seconds = [[_seconds(session, batch) for batch in batches] for session in sessions]
+        best = np.minimum(best, seconds).tolist()
+    lengths = [batch.input_ids.size for batch in batches]
+    one, every = (Cost.fit(dict(zip(lengths, own, strict=True))) for own in best)
+    return one, every
+
+
+def _batch(n_tokens: int) -> Batch:
+    ids = np.zeros((1, n_tokens), dtype=np.int64)  # which token it is does not matter for the time
+    return Batch(ids, np.ones_like(ids), ids)
+
+
+def _seconds(session: Session, batch: Batch) -> float:
+    start = time.perf_counter()
+    session.run(batch)
+    return time.perf_counter() - start
