@@ -146,6 +146,7 @@ def _summary(one: Measured, seconds: Sequence[float], baseline: Sequence[float] 
         "documents_per_s_max": n_texts / min(seconds),
         "tokens_per_s": n_tokens / statistics.median(seconds),
         "padded_per_real_token": sum(turn.n_padded for turn in turns) / n_tokens,
+        "outside_model": _outside([turn for turns in one.rounds for turn in turns]),
         **_percentiles(latencies),
         "latencies_ms": [round(1000 * latency, 3) for latency in latencies],
         "memory_before_load_mb": _megabytes(one.memory.before_load),
@@ -153,6 +154,12 @@ def _summary(one: Measured, seconds: Sequence[float], baseline: Sequence[float] 
         "memory_peak_mb": _megabytes(one.memory.peak),
         "speedup": statistics.median(ratios) if ratios else None,
     }
+
+
+def _outside(turns: Sequence[Timing]) -> float | None:
+    """Of the time of the busy cores, the share in which no model ran; None where that is not known."""
+    outside = [turn.outside_s for turn in turns if turn.outside_s is not None]
+    return sum(outside) / sum(turn.core_s for turn in turns) if outside else None
 
 
 def _percentiles(seconds: Sequence[float]) -> dict[str, float]:

@@ -9,6 +9,7 @@ COLUMNS = {  # field of the report -> heading and form
     "documents_per_s": ("documents/s", "{:,.1f}"),
     "tokens_per_s": ("tokens/s", "{:,.0f}"),
     "padded_per_real_token": ("padded/real", "{:.2f}"),
+    "outside_model": ("outside", "{:.1%}"),
     "p50_ms": ("p50 ms", "{:,.1f}"),
     "p95_ms": ("p95 ms", "{:,.1f}"),
     "p99_ms": ("p99 ms", "{:,.1f}"),

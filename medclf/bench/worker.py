@@ -77,6 +77,8 @@ class Timing:
         n_texts: Texts of all batches.
         n_tokens: Real tokens of the rows that the model was given; those that two windows share count twice.
         n_padded: Tokens of the arrays that the model was given, padding included.
+        outside_s: Seconds of the busy cores in which no model ran; None where that is not known.
+        core_s: Seconds of the busy cores.
     """
 
     seconds: float
@@ -84,6 +86,8 @@ class Timing:
     n_texts: int
     n_tokens: int
     n_padded: int
+    outside_s: float | None = None
+    core_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -109,12 +113,17 @@ class Loaded:
     """A model that is ready.
 
     Attributes:
-        run: Gives the label of each text and the length of each row; this is what is timed.
-        n_padded: Gives the tokens of the arrays that rows of these lengths make.
+    n_texts = sum(len(batch.texts) for batch in turn.batches)
+        run: Gives the label and the length of each text; this is what is timed.
+        n_padded: Gives the tokens of the arrays that texts of these lengths make.
+        model_s: Gives the seconds of all runs of the model so far; None where that is not known.
+        n_callers: How many batches it runs at a time.
     """
 
     run: Callable[[TextBatch], tuple[list[str], Lengths]]
     n_padded: Callable[[Lengths], int]
+    model_s: Callable[[], float] | None = None
+    n_callers: int = 1
 
 
 def serve(connection: Connection, spec: PathSpec) -> None:
@@ -172,6 +181,7 @@ def run_turn(loaded: Loaded, turn: Turn) -> Timing:
             latencies.append(time.perf_counter() - start)
             lengths.append(found)
 
+    before = loaded.model_s() if loaded.model_s else 0.0
     start = time.perf_counter()
     if turn.concurrency == 1:
         call()
@@ -182,7 +192,10 @@ def run_turn(loaded: Loaded, turn: Turn) -> Timing:
     seconds = time.perf_counter() - start
     n_tokens, n_padded = sum(int(one.sum()) for one in lengths), sum(map(loaded.n_padded, lengths))
     n_texts = sum(len(batch.texts) for batch in turn.batches)
-    return Timing(seconds, tuple(latencies), n_texts, n_tokens, n_padded)
+    n_busy = min(loaded.n_callers, turn.concurrency * max((len(plan(one.tolist())) for one in lengths), default=1))
+    core_s = n_busy * seconds
+    outside_s = core_s - (loaded.model_s() - before) if loaded.model_s else None
+    return Timing(seconds, tuple(latencies), n_texts, n_tokens, n_padded, outside_s, core_s)
 
 
 def _import(spec: PathSpec) -> None:
@@ -214,7 +227,7 @@ def load_bundle(spec: PathSpec) -> Loaded:
     def n_padded(lengths: Lengths) -> int:
         return sum(int(lengths[batch].max()) * len(batch) for batch in plan(lengths.tolist()))
 
-    return Loaded(run, n_padded)
+    return Loaded(run, n_padded, lambda: classifier.model_s, classifier.n_callers)
 
 
 def row_lengths(answers: Predictions, manifest: Manifest) -> Lengths:

@@ -121,6 +121,11 @@ class Classifier:
         """How many batches run at a time."""
         return self._runner.n_callers
 
+    @property
+    def model_s(self) -> float:
+        """Seconds of all runs of the model so far, those that ran at the same time added up."""
+        return sum(session.run_s for session in self._runner.sessions)
+
     def classify(
         self,
         texts: Sequence[str],

@@ -8,6 +8,8 @@ import json
 import logging
 import os
 import tempfile
+import threading
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,10 +35,12 @@ class Session:
     Attributes:
         provider: Where the model runs, `cpu` or `cuda`.
         n_labels: Width of the logits.
+        run_s: Seconds of all runs so far, those of several threads added up.
     """
 
     provider: str
     n_labels: int
+    run_s: float
 
     def __init__(
         self,
@@ -67,6 +71,7 @@ class Session:
         self._session: Any = _open(model, data or {}, provider, threads, name)
         self.provider = provider
         self._inputs, self.n_labels = _signature(self._session, name)
+        self.run_s, self._lock = 0.0, threading.Lock()
 
     def run(self, batch: Batch) -> Floats:
         """Run the model once.
@@ -80,7 +85,12 @@ class Session:
         Raises:
             BundleError: The model failed; the message says on which shape, never on what.
         """
-        return _run(self.check(), self._inputs, batch, self._name)
+        start = time.perf_counter()
+        try:
+            return _run(self.check(), self._inputs, batch, self._name)
+        finally:
+            with self._lock:
+                self.run_s += time.perf_counter() - start
 
     def check(self) -> Any:
         """Make sure that the session can be used here and now.

@@ -57,6 +57,24 @@ def test_the_figures() -> None:
     assert slow["memory_peak_mb"] is None
 
 
+def test_the_share_outside_the_model() -> None:
+    timing = Timing(2.0, (2.0,), n_texts=2, n_tokens=10, n_padded=15, outside_s=0.4, core_s=4.0)
+    (found,) = summaries([Measured(spec_of("one"), [[timing], [timing]], Memory(None, None, None))])
+    assert found["outside_model"] == pytest.approx(0.1)
+    assert summaries(MEASURED)[0]["outside_model"] is None
+
+
+@pytest.mark.parametrize(("n_texts", "concurrency", "n_busy"), [(1, 1, 1), (40, 1, 2), (1, 2, 2)])
+def test_the_time_outside_the_model_is_that_of_the_busy_cores(
+    tiny_bundle: Path, n_texts: int, concurrency: int, n_busy: int
+) -> None:
+    loaded = load_bundle(PathSpec("medclf fp32", tiny_bundle, 2, precision="fp32"))
+    timing = run_turn(loaded, Turn([TextBatch(["ba " * 50] * n_texts)] * 6, concurrency))
+    assert timing.core_s == n_busy * timing.seconds
+    assert timing.outside_s is not None
+    assert 0 < timing.outside_s < timing.core_s
+
+
 def test_no_speed_up_without_the_baseline() -> None:
     assert summaries(MEASURED[:1])[0]["speedup"] is None
 
