@@ -126,7 +126,7 @@ from medclf.runtime.session import Session
 bundle, model = map(Path, sys.argv[1:])
 manifest = read_manifest(bundle)
 encoder = read_encoder(bundle, manifest)
-classifier = Classifier(manifest, "fp32", runner=Runner(Session(model), encoder), encoder=encoder)
+classifier = Classifier(manifest, "fp32", runner=Runner(Session(model), encoder, multi_label=False), encoder=encoder)
 (expected,) = classifier.logits(["baba"]).tolist()
 size = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmSize"))
 _, hard = resource.getrlimit(resource.RLIMIT_AS)

@@ -78,7 +78,7 @@ def without_a_model(tiny_bundle: Path) -> Classifier:
     """Windows, tokens, schedule, threads and answers are real; the model takes no time."""
     manifest = read_manifest(tiny_bundle)
     encoder = read_encoder(tiny_bundle, manifest)
-    runner = Runner(Stub(), encoder, n_callers=2)  # type: ignore[arg-type]
+    runner = Runner(Stub(), encoder, multi_label=False, n_callers=2)  # type: ignore[arg-type]
     return Classifier(manifest, "fp32", runner=runner, encoder=encoder)
 
 
