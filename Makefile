@@ -5,6 +5,7 @@
 # make test-slow the long tests
 # make native    build libmedclf and its tests into build/native, and run them (a C++17 compiler and CMake 3.18)
 # make native-sanitized  the same with AddressSanitizer and UndefinedBehaviorSanitizer; SANITIZE=thread: the races
+# make peers     other tools beside ours, each in an environment of its own, on the bundle of make demo
 # make clean     remove what was made
 #
 # Needs GNU make and Python 3.10 or later with pip and venv; PYTHON=python3.12 names another one.
@@ -17,7 +18,7 @@ SANITIZE ?= address,undefined
 JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 comma := ,
 
-.PHONY: install demo test test-slow check native native-sanitized clean
+.PHONY: install demo test test-slow check native native-sanitized peers clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -63,6 +64,14 @@ define native_tests
 	MEDCLF_ORT_LIBRARY=$$($(BIN)/python -c 'from medclf.native import onnxruntime_path; print(onnxruntime_path())') \
 	ctest --test-dir $(1) --output-on-failure
 endef
+
+# PEER_JOBS: folders with checkpoint/ and bundle/; PEER_TEXTS: NAME=TABLE:TOKENS for each set of texts
+PEER_JOBS ?= demo
+PEER_TEXTS ?= abstracts=examples/abstracts.csv:256
+
+peers: $(STAMP)
+	$(BIN)/python benchmarks/peers_table.py --jobs $(PEER_JOBS) --texts $(PEER_TEXTS) --latency \
+	--output build/peers/table.json $$(benchmarks/peers/install.sh build/peers)
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

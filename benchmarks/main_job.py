@@ -51,7 +51,7 @@ SETS = {
     "hoc": Set(
         "hoc/train.jsonl",
         "hoc/dev.jsonl",
-        ("--label-column", "labels", "--epochs", "6", "--max-length", "128", "--learning-rate", "1e-4"),
+        tuple("--label-column labels --epochs 4 --batch-size 8 --learning-rate 3e-4 --max-length 192".split()),
     ),
 }
 

@@ -1,4 +1,4 @@
-"""The side of `export_table.py`: the ways that it compares, and the process that each of them is."""
+"""The side of `export_table.py` and `peers_table.py`: the ways that they compare, and the process of each of them."""
 
 import json
 import os
@@ -36,6 +36,9 @@ WAYS = (
 )
 
 
+TUTORIAL = Way("PyTorch fp32, padded to 512, 16 at a time", "pytorch_padded")
+
+
 class WayError(Exception):
     """A way failed; the message is the last line of what its process printed."""
 
@@ -67,16 +70,27 @@ class Worker:
     def turn(self, texts: str, threading: str, output: Path | None = None) -> float:
         """Run a set of texts; give the seconds, and write the logits to `output`."""
         request = {"texts": texts, "threading": threading} | ({"output": str(output)} if output else {})
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        return float(self._answer()["seconds"])
+        return float(self._ask(request)["seconds"])
+
+    def classify(self, strings: str, threading: str) -> float:
+        """Classify a set of strings; give the seconds."""
+        return float(self._ask({"strings": strings, "threading": threading})["seconds"])
+
+    def latencies(self, strings: str, threading: str) -> list[float]:
+        """Classify a set of strings one by one; give the seconds of each."""
+        return list(self._ask({"strings": strings, "threading": threading, "alone": True})["latencies"])
 
     def close(self) -> None:
         """End the process."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
