@@ -114,10 +114,10 @@ class NativeClassifier:
         logits = np.empty((n_texts, n_labels), dtype=np.float32)
         probabilities = np.empty_like(logits)
         decisions = np.empty((n_texts, n_labels), dtype=np.uint8)
-        n_tokens, faults = np.empty(n_texts, dtype=np.int64), np.zeros(n_texts, dtype=np.int32)
-        abstained = np.zeros(n_texts, dtype=np.uint8)
+        n_tokens, n_cut, n_windows = np.empty((3, n_texts), dtype=np.int64)
+        faults, abstained = np.zeros(n_texts, dtype=np.int32), np.zeros(n_texts, dtype=np.uint8)
         skipped = faults if on_error == "skip" else None
-        arrays = (probabilities, logits, decisions, n_tokens, skipped, abstained)
+        arrays = (probabilities, logits, decisions, n_tokens, skipped, abstained, n_cut, n_windows)
         results = Results(ctypes.sizeof(Results), *map(_address, arrays))
         check(
             self._library,
@@ -126,10 +126,7 @@ class NativeClassifier:
         unanswered = (faults != 0) | (abstained != 0)
         labels = [None if no else self._label(given) for given, no in zip(decisions, unanswered, strict=True)]
         errors = {int(i): self._library.medclf_fault_reason(int(faults[i])).decode() for i in np.flatnonzero(faults)}
-        n_cut = np.maximum(n_tokens - self.max_length, 0)
-        return Predictions(
-            logits, probabilities, labels, n_tokens, n_cut, np.minimum(n_tokens, 1), errors, self.classes_
-        )
+        return Predictions(logits, probabilities, labels, n_tokens, n_cut, n_windows, errors, self.classes_)
 
     def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Label | None]:
         """Name the label of each text.
@@ -163,15 +160,19 @@ class NativeClassifier:
             pair: The second text of a pair.
 
         Returns:
-            int32 [tokens], special tokens included.
+            int32 [tokens], special tokens included; of a text that is cut into windows, those of each one after the
+            other.
         """
         first, second = _view(_bytes(text)), None if pair is None else ctypes.byref(_view(_bytes(pair)))
-        ids = np.empty(self.max_length, dtype=np.int32)
-        n_ids = ctypes.c_size_t()
-        status = self._library.medclf_encode(
-            self._open(), ctypes.byref(first), second, _address(ids), len(ids), ctypes.byref(n_ids)
-        )
-        check(self._library, status)
+        n_ids = ctypes.c_size_t(self.max_length)
+        while True:  # a second time for a text whose windows need more room
+            ids = np.empty(n_ids.value, dtype=np.int32)
+            status = self._library.medclf_encode(
+                self._open(), ctypes.byref(first), second, _address(ids), len(ids), ctypes.byref(n_ids)
+            )
+            check(self._library, status)
+            if n_ids.value <= len(ids):
+                break
         found: npt.NDArray[np.int32] = ids[: n_ids.value].copy()
         return found
 

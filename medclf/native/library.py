@@ -56,6 +56,8 @@ class Results(ctypes.Structure):
         ("n_tokens", ctypes.c_void_p),
         ("faults", ctypes.c_void_p),
         ("abstained", ctypes.c_void_p),
+        ("n_cut", ctypes.c_void_p),
+        ("n_windows", ctypes.c_void_p),
     )
 
 

@@ -87,14 +87,14 @@ class Answers {
         n_labels_(medclf_n_labels(classifier)),
         probabilities_(window.texts.size() * n_labels_),
         decisions_(window.texts.size() * n_labels_),
-        n_tokens_(window.texts.size()),
+        n_cut_(window.texts.size()),
         faults_(window.texts.size()),
         abstained_(window.texts.size()) {
     medclf_results results{};
     results.struct_size = sizeof results;
     results.probabilities = probabilities_.data();
     results.decisions = decisions_.data();
-    results.n_tokens = n_tokens_.data();
+    results.n_cut = n_cut_.data();
     results.faults = faults_.data();
     results.abstained = abstained_.data();
     const std::vector<medclf_text> texts = views(window.texts), pairs = views(window.pairs);
@@ -113,7 +113,7 @@ class Answers {
     if (faults_[i] != MEDCLF_FAULT_NONE) {
       return line + ", \"label\": null, \"error\": " + quoted(medclf_fault_reason(faults_[i])) + "}";
     }
-    const bool truncated = n_tokens_[i] > static_cast<int64_t>(medclf_max_length(classifier_));
+    const bool truncated = n_cut_[i] > 0;
     if (abstained_[i]) {
       line += ", \"label\": null, \"abstained\": true";
     } else {
@@ -142,7 +142,7 @@ class Answers {
   size_t n_labels_;
   std::vector<float> probabilities_;
   std::vector<uint8_t> decisions_;
-  std::vector<int64_t> n_tokens_;
+  std::vector<int64_t> n_cut_;
   std::vector<int32_t> faults_;
   std::vector<uint8_t> abstained_;
 };

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "error.hpp"
+#include "pooling.hpp"
 #include "schedule.hpp"
 #include "text.hpp"
 
@@ -60,22 +61,30 @@ std::string summary(const Checked& checked) {
   return message + ". With an array for the faults, the others are answered.";
 }
 
-Batch pad(const std::vector<Encoded>& encoded, const std::vector<size_t>& rows, int32_t pad_id) {
+Batch pad(const std::vector<Row>& rows, const std::vector<size_t>& chosen, int32_t pad_id) {
   size_t length = 0;
-  for (const size_t row : rows) length = std::max(length, encoded[row].input_ids.size());
-  const size_t size = rows.size() * length;
-  Batch batch{rows.size(), length, std::vector<int64_t>(size, pad_id), std::vector<int64_t>(size),
+  for (const size_t row : chosen) length = std::max(length, rows[row].n_ids);
+  const size_t size = chosen.size() * length;
+  Batch batch{chosen.size(), length, std::vector<int64_t>(size, pad_id), std::vector<int64_t>(size),
               std::vector<int64_t>(size)};
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const Encoded& one = encoded[rows[i]];
+  for (size_t i = 0; i < chosen.size(); ++i) {
+    const Row& row = rows[chosen[i]];
     const auto begin = static_cast<std::ptrdiff_t>(i * length);
-    const auto n_ids = static_cast<std::ptrdiff_t>(one.input_ids.size());
-    const auto n_first = static_cast<std::ptrdiff_t>(one.n_first);
-    std::copy(one.input_ids.begin(), one.input_ids.end(), batch.input_ids.begin() + begin);
+    const auto n_ids = static_cast<std::ptrdiff_t>(row.n_ids);
+    const auto n_first = static_cast<std::ptrdiff_t>(row.n_first);
+    std::copy_n(row.ids, n_ids, batch.input_ids.begin() + begin);
     std::fill_n(batch.attention_mask.begin() + begin, n_ids, 1);
     std::fill_n(batch.token_type_ids.begin() + begin + n_first, n_ids - n_first, 1);
   }
   return batch;
+}
+
+/// Tokens of a text, those that are in no row, and its rows.
+void write_counts(const size_t (&counts)[3], size_t row, const medclf_results& results) {
+  int64_t* const arrays[] = {results.n_tokens, results.n_cut, results.n_windows};
+  for (size_t i = 0; i < 3; ++i) {
+    if (arrays[i] != nullptr) arrays[i][row] = static_cast<int64_t>(counts[i]);
+  }
 }
 
 }  // namespace
@@ -116,12 +125,10 @@ void Classifier::classify_window(const Texts& texts, const std::vector<medclf_fa
   }
   const std::vector<Encoded> encoded = encode(texts, rows);
   const std::vector<float> logits = run(encoded);
-  if (!std::all_of(logits.begin(), logits.end(), [](float value) { return std::isfinite(value); })) {
-    throw Error(MEDCLF_ERROR_BUNDLE, "the model gave a logit that is not a finite number. Export it again.");
-  }
   for (size_t i = 0; i < rows.size(); ++i) {
     write(logits.data() + i * labels().size(), rows[i], results);
-    if (results.n_tokens != nullptr) results.n_tokens[rows[i]] = static_cast<int64_t>(encoded[i].n_tokens);
+    const size_t counts[] = {encoded[i].n_tokens, encoded[i].n_cut, encoded[i].lengths.size()};
+    write_counts(counts, rows[i], results);
   }
 }
 
@@ -140,13 +147,32 @@ std::vector<Encoded> Classifier::encode(const Texts& texts, const std::vector<si
 }
 
 std::vector<float> Classifier::run(const std::vector<Encoded>& encoded) const {
+  std::vector<Row> rows;
+  std::vector<size_t> n_windows;
+  for (const Encoded& one : encoded) {
+    n_windows.push_back(one.lengths.size());
+    const int32_t* ids = one.input_ids.data();
+    for (const size_t length : one.lengths) {
+      rows.push_back({ids, length, std::min(length, one.n_first)});
+      ids += length;
+    }
+  }
+  const std::vector<float> logits = run_rows(rows);
+  if (!std::all_of(logits.begin(), logits.end(), [](float value) { return std::isfinite(value); })) {
+    throw Error(MEDCLF_ERROR_BUNDLE, "the model gave a logit that is not a finite number. Export it again.");
+  }
+  const Pooling pooling = encoder().long_text().pooling;
+  return pool(logits, n_windows, labels().size(), pooling, labels().multi_label());
+}
+
+std::vector<float> Classifier::run_rows(const std::vector<Row>& rows) const {
   std::vector<size_t> lengths;
-  for (const Encoded& one : encoded) lengths.push_back(one.input_ids.size());
+  for (const Row& row : rows) lengths.push_back(row.n_ids);
   const std::vector<std::vector<size_t>> batches = plan(lengths, max_batch_tokens_);
   const size_t n_labels = labels().size();
-  std::vector<float> logits(encoded.size() * n_labels);
+  std::vector<float> logits(rows.size() * n_labels);
   workers_.run(batches.size(), [&](size_t i) {
-    Batch batch = pad(encoded, batches[i], encoder().pad_id());
+    Batch batch = pad(rows, batches[i], encoder().pad_id());
     std::vector<float> found(batch.n_rows * n_labels);
     model_.session.run(batch, found.data());
     for (size_t row = 0; row < batch.n_rows; ++row) {
@@ -174,8 +200,9 @@ void Classifier::write_nothing(size_t row, const medclf_results& results) const 
   if (results.logits != nullptr) std::fill_n(results.logits + row * n, n, kNaN);
   if (results.probabilities != nullptr) std::fill_n(results.probabilities + row * n, n, kNaN);
   if (results.decisions != nullptr) std::fill_n(results.decisions + row * n, n, uint8_t{0});
-  if (results.n_tokens != nullptr) results.n_tokens[row] = 0;
   if (results.abstained != nullptr) results.abstained[row] = 0;
+  constexpr size_t kNoCounts[3] = {};
+  write_counts(kNoCounts, row, results);
 }
 
 }  // namespace medclf::core

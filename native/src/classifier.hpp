@@ -24,6 +24,13 @@ struct Texts {
   size_t n;
 };
 
+/// A row of the model: a text, a pair, or a window of a text.
+struct Row {
+  const int32_t* ids;
+  size_t n_ids;
+  size_t n_first;  // tokens of token type 0
+};
+
 /// A model that is ready to answer; safe to share between threads.
 class Classifier {
  public:
@@ -43,6 +50,7 @@ class Classifier {
                        const medclf_results& results) const;
   std::vector<Encoded> encode(const Texts& texts, const std::vector<size_t>& rows) const;
   std::vector<float> run(const std::vector<Encoded>& encoded) const;
+  std::vector<float> run_rows(const std::vector<Row>& rows) const;
   void write(const float* logits, size_t row, const medclf_results& results) const;
   void write_nothing(size_t row, const medclf_results& results) const;
 

@@ -52,7 +52,11 @@ FileRecord file_record(const Json& json) {
 }
 
 Manifest parse_fields(const Json& json, const std::string& where) {
-  Manifest manifest{labels(json, where), checked_max_length(json.at("max_length").integer(), where), {}, {}};
+  Manifest manifest{labels(json, where),
+                    checked_max_length(json.at("max_length").integer(), where),
+                    parse_long_text(json.at("long_text").string(), where),
+                    {},
+                    {}};
   for (const auto& [name, record] : json.at("files").object()) {
     check_path(name, where);
     manifest.files.emplace(name, file_record(record));
@@ -67,8 +71,7 @@ Manifest parse_fields(const Json& json, const std::string& where) {
   if (json.at("labels_sha256").string() != manifest.labels.sha256()) {
     refuse(where, "labels_sha256 is not the hash of the labels. They were edited: export again.");
   }
-  if (json.at("long_text").string() != "truncate")
-    refuse(where, "long_text is not 'truncate', all that this medclf knows.");
+  check_long_text(manifest.long_text, manifest.max_length, manifest.labels.multi_label(), where);
   return manifest;
 }
 

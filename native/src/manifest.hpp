@@ -5,6 +5,7 @@
 #include <string>
 
 #include "labels.hpp"
+#include "long_text.hpp"
 
 namespace medclf::core {
 
@@ -21,6 +22,7 @@ struct FileRecord {
 struct Manifest {
   Labels labels;
   size_t max_length;
+  LongText long_text;
   std::map<std::string, std::string> models;  // precision to path in the bundle
   std::map<std::string, FileRecord> files;    // path in the bundle to record
 };

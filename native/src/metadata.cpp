@@ -1,5 +1,7 @@
 #include "metadata.hpp"
 
+#include <utility>
+
 #include "error.hpp"
 #include "json.hpp"
 #include "manifest.hpp"
@@ -28,9 +30,6 @@ class Reader {
       throw Error(MEDCLF_ERROR_VERSION, where_ + " has another schema version than " + std::to_string(kSchemaVersion) +
                                             ", which this medclf reads. Export the checkpoint again.");
     }
-    if (text("medclf.long_text") != "truncate") {
-      throw Error(MEDCLF_ERROR_BUNDLE, where_ + ": long_text is not 'truncate', all that this medclf knows.");
-    }
   }
 
   Labels labels() const {
@@ -44,13 +43,21 @@ class Reader {
     return {text("medclf.task"), json("medclf.labels").strings(), values, where_, abstain_below};
   }
 
-  TextEncoder encoder(std::optional<size_t> max_length) const {
+  Limits limits(bool multi_label) const {
+    const Limits found{checked_max_length(json("medclf.max_length").integer(), where_),
+                       parse_long_text(text("medclf.long_text"), where_)};
+    check_long_text(found.long_text, found.max_length, multi_label, where_);
+    return found;
+  }
+
+  TextEncoder encoder(const Limits& limits) const {
     const std::string vocabulary = text("medclf.vocabulary");
     TokenizerOptions options;
     options.normalizer = normalizer();
     options.wordpiece = wordpiece();
     options.vocabulary = vocabulary;
-    options.max_length = max_length ? *max_length : checked_max_length(json("medclf.max_length").integer(), where_);
+    options.max_length = limits.max_length;
+    options.long_text = limits.long_text;
     return TextEncoder(options);
   }
 
@@ -77,11 +84,13 @@ class Reader {
 
 }  // namespace
 
-Metadata read_metadata(const Lookup& lookup, const std::string& where, std::optional<size_t> max_length) {
+Metadata read_metadata(const Lookup& lookup, const std::string& where, const std::optional<Limits>& limits) {
   const Reader reader(lookup, where);
   reader.check_version();
   try {
-    return {reader.labels(), reader.encoder(max_length)};
+    Labels labels = reader.labels();
+    TextEncoder encoder = reader.encoder(limits ? *limits : reader.limits(labels.multi_label()));
+    return {std::move(labels), std::move(encoder)};
   } catch (const JsonError& error) {
     throw Error(MEDCLF_ERROR_BUNDLE, where + ": a medclf property is damaged (" + error.what() + "). Export it again.");
   }

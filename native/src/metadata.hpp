@@ -19,8 +19,14 @@ struct Metadata {
 /// Gives the value of a key, or nothing.
 using Lookup = std::function<std::optional<std::string>(const char* key)>;
 
-/// Reads the properties of a model; `where` is what messages call it. `max_length` replaces that of the properties
-/// where a manifest gives one.
-Metadata read_metadata(const Lookup& lookup, const std::string& where, std::optional<size_t> max_length);
+/// Most tokens of a row of the model, and what becomes of a text that has more.
+struct Limits {
+  size_t max_length;
+  LongText long_text;
+};
+
+/// Reads the properties of a model; `where` is what messages call it. `limits` replace those of the properties where a
+/// manifest gives them.
+Metadata read_metadata(const Lookup& lookup, const std::string& where, const std::optional<Limits>& limits);
 
 }  // namespace medclf::core

@@ -76,8 +76,9 @@ Opened open_model(const std::string& path, const medclf_options& options) {
   const int callers = options.mode == MEDCLF_MODE_THROUGHPUT ? cores : 1;
   Session session(load_ort(options.runtime), file.data, cores / callers, file.path);
   const auto lookup = [&session](const char* key) { return session.metadata(key); };
-  const auto max_length = file.manifest ? std::optional(file.manifest->max_length) : std::nullopt;
-  Metadata metadata = read_metadata(lookup, file.path, max_length);
+  std::optional<Limits> limits;
+  if (file.manifest) limits = {file.manifest->max_length, file.manifest->long_text};
+  Metadata metadata = read_metadata(lookup, file.path, limits);
   Labels labels = agreed(file.manifest, metadata.labels, file.path);
   if (session.n_labels() != labels.size()) {
     throw Error(MEDCLF_ERROR_BUNDLE, file.path + " gives " + std::to_string(session.n_labels()) + " logits and names " +

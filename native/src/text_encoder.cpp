@@ -11,6 +11,7 @@ TextEncoder::TextEncoder(const TokenizerOptions& options)
     : normalizer_(options.normalizer),
       wordpiece_(options.vocabulary, options.wordpiece),
       max_length_(options.max_length),
+      long_text_(options.long_text),
       cls_(special("[CLS]")),
       sep_(special("[SEP]")),
       pad_(std::max(0, wordpiece_.id("[PAD]"))) {}
@@ -25,17 +26,30 @@ int32_t TextEncoder::special(const char* token) const {
 }
 
 Encoded TextEncoder::encode(std::string_view text) const {
-  std::vector<int32_t> ids = body(text);
-  const size_t n_tokens = ids.size() + 2;
+  const std::vector<int32_t> tokens = body(text);
   const size_t room = max_length_ > 2 ? max_length_ - 2 : 0;
-  ids.resize(std::min(ids.size(), room));
-  ids.insert(ids.begin(), cls_);
-  ids.push_back(sep_);
-  const size_t n_first = ids.size();
-  return {std::move(ids), n_first, n_tokens};
+  Encoded encoded{{}, 0, tokens.size() + 2, tokens.size() - n_seen(long_text_, tokens.size(), room), {}};
+  std::vector<int32_t>& ids = encoded.input_ids;
+  for (const std::vector<Range>& row : rows_of(long_text_, tokens.size(), room)) {
+    const size_t begin = ids.size();
+    ids.push_back(cls_);
+    for (const Range& range : row) {
+      const auto first = tokens.begin();
+      ids.insert(ids.end(), first + static_cast<std::ptrdiff_t>(range.begin),
+                 first + static_cast<std::ptrdiff_t>(range.end));
+    }
+    ids.push_back(sep_);
+    encoded.lengths.push_back(ids.size() - begin);
+  }
+  encoded.n_first = ids.size();
+  return encoded;
 }
 
 Encoded TextEncoder::encode(std::string_view text, std::string_view pair) const {
+  if (long_text_.policy != Policy::kTruncate) {
+    throw Error(MEDCLF_ERROR_INPUT, "pairs are given, but the model was trained on single texts: its long_text is "
+                                    "none for pairs.");
+  }
   const std::vector<int32_t> first = body(text), second = body(pair);
   const size_t room = max_length_ > 3 ? max_length_ - 3 : 0;
   const auto [n_first, n_second] = longest_first(first.size(), second.size(), room);
@@ -45,7 +59,8 @@ Encoded TextEncoder::encode(std::string_view text, std::string_view pair) const 
   ids.push_back(sep_);
   ids.insert(ids.end(), second.begin(), second.begin() + static_cast<std::ptrdiff_t>(n_second));
   ids.push_back(sep_);
-  return {std::move(ids), n_first + 2, first.size() + second.size() + 3};
+  const size_t n_body = first.size() + second.size(), n_ids = ids.size();
+  return {std::move(ids), n_first + 2, n_body + 3, n_body - n_first - n_second, {n_ids}};
 }
 
 std::vector<int32_t> TextEncoder::body(std::string_view text) const {

@@ -56,10 +56,14 @@ medclf_status classify(const medclf_classifier* classifier, const std::vector<st
   const size_t n = texts.size(), n_labels = medclf_n_labels(classifier);
   answers = {std::vector<float>(n * n_labels), std::vector<float>(n * n_labels), std::vector<uint8_t>(n * n_labels),
              std::vector<int64_t>(n),           std::vector<int32_t>(n),         std::vector<uint8_t>(n, 9)};
-  const medclf_results results{sizeof results,           answers.probabilities.data(),
-                               answers.logits.data(),    answers.decisions.data(),
-                               answers.n_tokens.data(),  skip ? answers.faults.data() : nullptr,
-                               answers.abstained.data()};
+  medclf_results results{};
+  results.struct_size = sizeof results;
+  results.probabilities = answers.probabilities.data();
+  results.logits = answers.logits.data();
+  results.decisions = answers.decisions.data();
+  results.n_tokens = answers.n_tokens.data();
+  results.faults = skip ? answers.faults.data() : nullptr;
+  results.abstained = answers.abstained.data();
   const std::vector<medclf_text> first = views(texts), second = views(pairs);
   return medclf_classify(classifier, first.data(), pairs.empty() ? nullptr : second.data(), n, &results);
 }

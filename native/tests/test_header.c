@@ -17,7 +17,7 @@ static void check(int holds, const char* what) {
 
 int main(void) {
   medclf_classifier* classifier = NULL;
-  medclf_results results = {sizeof results, NULL, NULL, NULL, NULL, NULL, NULL};
+  medclf_results results = {sizeof results, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL};
   medclf_options options = {sizeof options, 0, 0, 0, 0, NULL};
   size_t n_ids = 0;
   CHECK(medclf_abi_version() == MEDCLF_ABI_VERSION);

@@ -44,7 +44,8 @@ void faults() {
   refused("64", "1e30", "expected an integer");
   refused("64", "\"64\"", "expected a number");
   refused("\"c\"]", "\"d\"]", "labels_sha256 is not the hash");
-  refused("truncate", "windows", "long_text is not 'truncate'");
+  refused("truncate", "windows", "long_text is nothing that this medclf knows");
+  refused("truncate", "windows:stride=63,pooling=mean,max_windows=4", "long_text has a stride over a window's room of 62");
   refused("\"a\", ", "1, ", "expected a string");
   refused("onnx/model.onnx", "../model.onnx", "leaves the bundle");
   refused("onnx/model.onnx", "/model.onnx", "leaves the bundle");

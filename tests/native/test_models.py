@@ -49,7 +49,7 @@ def changed(bundle: Path, target: Path, key: str, change: Change) -> Path:
         ("medclf.abstain_below", lambda v: '"x"', BundleError, "a medclf property is damaged"),
         ("medclf.max_length", lambda v: "2", BundleError, "max_length is 2, at least 3 tokens are needed"),
         ("medclf.max_length", lambda v: "many", BundleError, "a medclf property is damaged"),
-        ("medclf.long_text", lambda v: "guess", BundleError, "long_text is not 'truncate'"),
+        ("medclf.long_text", lambda v: "guess", BundleError, "long_text is nothing that this medclf knows"),
         ("medclf.vocabulary", lambda v: None, BundleError, "carries no medclf.vocabulary"),
         ("medclf.vocabulary", lambda v: "a\nb", BundleError, "has no unknown token"),
         ("medclf.vocabulary", lambda v: v.replace("[CLS]", "[cls]"), BundleError, r"has no \[CLS\]"),

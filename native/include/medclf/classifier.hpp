@@ -41,7 +41,7 @@ struct Answer {
   std::vector<std::size_t> given;    // every label that the text is given: `label`, or any number of them
   bool abstained = false;            // whether the answer is too unsure: a person should look, and `given` is empty
   std::vector<float> probabilities;  // of each label
-  bool truncated = false;            // whether the text was longer than the model takes, and lost its end
+  bool truncated = false;            // whether there are tokens that the model did not see
 };
 
 /// A model that is ready to answer.
@@ -98,14 +98,14 @@ class Classifier {
     const std::size_t n_labels = labels_.size();
     std::vector<float> probabilities(n * n_labels);
     std::vector<std::uint8_t> decisions(n * n_labels);
-    std::vector<std::int64_t> n_tokens(n);
+    std::vector<std::int64_t> n_cut(n);
     std::vector<std::int32_t> faults(n);
     std::vector<std::uint8_t> abstained(n);
     medclf_results results{};
     results.struct_size = sizeof results;
     results.probabilities = probabilities.data();
     results.decisions = decisions.data();
-    results.n_tokens = n_tokens.data();
+    results.n_cut = n_cut.data();
     results.faults = faults.data();
     results.abstained = abstained.data();
     check(medclf_classify(get(), texts.data(), pairs, n, &results));
@@ -113,7 +113,7 @@ class Classifier {
     for (std::size_t i = 0; i < n; ++i) {
       answers[i].fault = static_cast<medclf_fault>(faults[i]);
       answers[i].abstained = abstained[i] != 0;
-      answers[i].truncated = n_tokens[i] > static_cast<std::int64_t>(medclf_max_length(get()));
+      answers[i].truncated = n_cut[i] > 0;
       if (faults[i] == MEDCLF_FAULT_NONE) {
         decide(answers[i], probabilities.data() + i * n_labels, decisions.data() + i * n_labels);
       }

@@ -99,11 +99,13 @@ typedef struct medclf_results {
   float* probabilities; /* [n, labels] */
   float* logits;        /* [n, labels] */
   uint8_t* decisions;   /* [n, labels]: 1 for each label that a text is given, else 0 */
-  int64_t* n_tokens;    /* [n]: before truncation; a text of more than medclf_max_length lost its end */
+  int64_t* n_tokens;    /* [n]: of the whole text, special tokens included */
   int32_t* faults;      /* [n]: medclf_fault of each text, which then has NaN, no label and no tokens; NULL: a fault in
                            one text refuses all, with MEDCLF_ERROR_INPUT */
   uint8_t* abstained;   /* [n]: 1 where the answer is less sure than the bundle's abstain_below: a person should look.
-                           No label is given then. A struct_size without this field is fine. */
+                           No label is given then. A struct_size without this field and the next is fine. */
+  int64_t* n_cut;       /* [n]: tokens that the model did not see; the text was truncated if there are any */
+  int64_t* n_windows;   /* [n]: rows of the model; more than 1 where a long text is cut into windows */
 } medclf_results;
 
 /* Opens a bundle: its folder, or one .onnx file out of it. `options` may be NULL. After an error `*classifier` is
@@ -123,8 +125,8 @@ MEDCLF_API medclf_status medclf_predict(const medclf_classifier* classifier, con
                                         size_t* label, float* probabilities);
 
 /* Gives the token ids of a text, or of a pair where `pair` is not NULL, as the model gets them. `ids` has room for
- * `capacity` of them and may be NULL; `n_ids` is how many there are, at most medclf_max_length. Bytes that are no UTF-8
- * count as U+FFFD. */
+ * `capacity` of them and may be NULL; `n_ids` is how many there are, at most medclf_max_length, or those of all windows one
+ * after the other where a long text is cut into windows. Bytes that are no UTF-8 count as U+FFFD. */
 MEDCLF_API medclf_status medclf_encode(const medclf_classifier* classifier, const medclf_text* text,
                                        const medclf_text* pair, int32_t* ids, size_t capacity, size_t* n_ids);
 
@@ -137,7 +139,7 @@ MEDCLF_API const char* medclf_label(const medclf_classifier* classifier, size_t 
 /* Gives 1 if a text may have any number of labels, else 0. */
 MEDCLF_API int medclf_multi_label(const medclf_classifier* classifier);
 
-/* Gives the most tokens of a text, special tokens included. */
+/* Gives the most tokens of a row of the model, special tokens included. */
 MEDCLF_API size_t medclf_max_length(const medclf_classifier* classifier);
 
 /* Gives the precision that was taken, "fp32" or "int8"; "" for a model that was opened without its manifest. */

@@ -18,8 +18,15 @@ void check(bool holds) {
 
 void encode(const TextEncoder& encoder, std::string_view text) {
   const std::string_view first = text.substr(0, text.size() / 2), second = text.substr(text.size() / 2);
-  for (const Encoded& encoded : {encoder.encode(text), encoder.encode(first, second)}) {
-    check(encoded.input_ids.size() <= encoder.max_length() && encoded.input_ids.size() <= encoded.n_tokens);
+  std::vector<Encoded> both{encoder.encode(text)};
+  if (encoder.long_text().policy == Policy::kTruncate) both.push_back(encoder.encode(first, second));
+  for (const Encoded& encoded : both) {
+    size_t n_ids = 0;
+    for (const size_t length : encoded.lengths) {
+      check(length <= encoder.max_length());
+      n_ids += length;
+    }
+    check(n_ids == encoded.input_ids.size() && encoded.n_cut <= encoded.n_tokens);
     check(encoded.n_first <= encoded.input_ids.size());
     for (const int32_t id : encoded.input_ids) check(id >= 0 && static_cast<size_t>(id) < encoder.vocabulary_size());
   }
@@ -29,6 +36,7 @@ TokenizerOptions options(uint8_t flags, std::string_view vocabulary) {
   TokenizerOptions options;
   options.normalizer = {(flags & 1) != 0, (flags & 2) != 0, (flags & 4) != 0, (flags & 8) != 0};
   options.max_length = flags & 16 ? 3 : 512;
+  if (flags & 32) options.long_text = {Policy::kWindows, 0, 0, 1, Pooling::kMean, 9};
   options.vocabulary = vocabulary;
   return options;
 }
