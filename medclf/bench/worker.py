@@ -113,9 +113,8 @@ class Loaded:
     """A model that is ready.
 
     Attributes:
-    n_texts = sum(len(batch.texts) for batch in turn.batches)
-        run: Gives the label and the length of each text; this is what is timed.
-        n_padded: Gives the tokens of the arrays that texts of these lengths make.
+        run: Gives the label of each text and the length of each row; this is what is timed.
+        n_padded: Gives the tokens of the arrays that rows of these lengths make.
         model_s: Gives the seconds of all runs of the model so far; None where that is not known.
         n_callers: How many batches it runs at a time.
     """
