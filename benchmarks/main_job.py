@@ -30,28 +30,26 @@ class Set:
     Attributes:
         train: File of the training and validation rows, below the data folder.
         test: File of the test rows.
-        options: Of `medclf-train`.
+        options: Of `medclf-train`, as a shell has them.
     """
 
     train: str
     test: str
-    options: tuple[str, ...]
+    options: str
 
 
 SETS = {
     "medabs5": Set(
         "medabs5/train_single_label.jsonl",
         "medabs5/dev_single_label.jsonl",
-        ("--epochs", "2", "--learning-rate", "8e-5", "--max-length", "256"),
+        "--epochs 2 --learning-rate 8e-5 --max-length 256",
     ),
-    "symptom2disease": Set(
-        "symptom2disease/train.jsonl", "symptom2disease/dev.jsonl", ("--epochs", "8", "--max-length", "128")
-    ),
-    "ade": Set("ade/train.jsonl", "ade/dev.jsonl", ("--epochs", "1", "--max-length", "128")),
+    "symptom2disease": Set("symptom2disease/train.jsonl", "symptom2disease/dev.jsonl", "--epochs 8 --max-length 128"),
+    "ade": Set("ade/train.jsonl", "ade/dev.jsonl", "--epochs 1 --max-length 128"),
     "hoc": Set(
         "hoc/train.jsonl",
         "hoc/dev.jsonl",
-        tuple("--label-column labels --epochs 4 --batch-size 8 --learning-rate 3e-4 --max-length 192".split()),
+        "--label-column labels --epochs 4 --batch-size 8 --learning-rate 3e-4 --max-length 192",
     ),
 }
 
@@ -59,8 +57,9 @@ SETS = {
 def commands(chosen: Set, data: Path, model: Path) -> dict[str, list[str]]:
     """The commands of one set, by the output that says that a command is done."""
     train, test = str(data / chosen.train), str(data / chosen.test)
+    options = ["--data", train, "--test-data", test, "--model", str(model), *shlex.split(chosen.options)]
     return {
-        "checkpoint": ["medclf-train", "--data", train, "--test-data", test, "--model", str(model), *chosen.options],
+        "checkpoint": ["medclf-train", *options],
         "bundle": ["medclf-export", "--quantize"],
         "verify.json": ["medclf-verify", "--json"],
         "labels.jsonl": ["medclf-predict", "--input", test, "--output", "labels.jsonl", "--json"],
