@@ -64,7 +64,7 @@ class Baseline:
             validation: The same rows that the model's are fitted on.
         """
         if self._labels.multi_label:
-            found = fit_thresholds(self._probabilities(validation), self._labels.targets(validation.labels))
+            found = fit_thresholds(self.probabilities(validation), self._labels.targets(validation.labels))
             self._labels = replace(self._labels, thresholds=found)
 
     def score(self, data: LabelledTexts) -> dict[str, Any]:
@@ -76,10 +76,18 @@ class Baseline:
         Returns:
             As `medclf.evaluate.metrics.scores`.
         """
-        predicted = self._labels.predicted(self._probabilities(data))
+        predicted = self._labels.predicted(self.probabilities(data))
         return scores(self._labels.targets(data.labels), predicted, self._labels.names)
 
-    def _probabilities(self, data: LabelledTexts) -> Floats:
+    def probabilities(self, data: LabelledTexts) -> Floats:
+        """Give the probability of each label.
+
+        Args:
+            data: At least one text.
+
+        Returns:
+            float32 [texts, labels].
+        """
         found = self._pipeline.predict_proba(_texts(data))
         return np.asarray(found[:, -len(self._labels) :], dtype=np.float32)  # "no" stands before an only label
 

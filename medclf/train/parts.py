@@ -54,7 +54,7 @@ def read_parts(options: TrainOptions) -> Parts:
         name: None if path is None else read(path, multi_label=data.multi_label)
         for name, path in (("validation", options.eval_data), ("test", options.test_data))
     }
-    _check_contradictions(data)
+    check_contradictions(data)
     divided = split(
         data,
         validation_size=0 if given["validation"] else VALIDATION_SIZE,
@@ -71,7 +71,15 @@ def read_parts(options: TrainOptions) -> Parts:
     return parts
 
 
-def _check_contradictions(data: LabelledTexts) -> None:
+def check_contradictions(data: LabelledTexts) -> None:
+    """Tell which texts occur under more than one label; refuse a table in which all do.
+
+    Args:
+        data: The table.
+
+    Raises:
+        DataError: Every text contradicts itself.
+    """
     found = contradictions(data)
     if found.n_texts == found.n_all_texts:
         raise DataError(
@@ -124,20 +132,31 @@ def fix_labels(parts: Parts) -> Labels:
     Raises:
         DataError: Another part has a label that the training part has not.
     """
-    several = parts.train.multi_label
-    names = sorted({name for label in parts.train.labels for name in names_of(label)})
-    labels = Labels(tuple(names), "multi_label_classification" if several else "single_label_classification")
-    n_joined = sum(SEPARATOR in name for name in names)
-    if n_joined and not several:
-        log.warning(
-            "%s: %d of %d labels hold %r and are taken as they are. If it stands between several labels of a text, "
-            "pass --multi-label", parts.train.file, n_joined, len(names), SEPARATOR,
-        )  # fmt: skip
+    labels = labels_of(parts.train)
     for part in (parts.validation, parts.test):
         _check_seen(part, labels)
-    if not several:
+    if not labels.multi_label:
         _warn_of_absent(parts, labels)
     return labels
+
+
+def labels_of(data: LabelledTexts) -> Labels:
+    """Make a label contract of the labels of a table.
+
+    Args:
+        data: The table.
+
+    Returns:
+        Their names, sorted, and the task.
+    """
+    names = sorted({name for label in data.labels for name in names_of(label)})
+    n_joined = sum(SEPARATOR in name for name in names)
+    if n_joined and not data.multi_label:
+        log.warning(
+            "%s: %d of %d labels hold %r and are taken as they are. If it stands between several labels of a text, "
+            "pass --multi-label", data.file, n_joined, len(names), SEPARATOR,
+        )  # fmt: skip
+    return Labels(tuple(names), "multi_label_classification" if data.multi_label else "single_label_classification")
 
 
 def _warn_of_absent(parts: Parts, labels: Labels) -> None:

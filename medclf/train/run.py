@@ -6,6 +6,7 @@ tokenizer, `training.json`, `metrics.json` and the picture of the learning curve
 
 import json
 import logging
+import os
 import platform
 import shutil
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ from medclf.train.fine_tune import Job, Stopped, fine_tune, input_hashes
 from medclf.train.model import learning_rate_for, load_start, save_tokenizer
 from medclf.train.options import TrainOptions
 from medclf.train.parts import Parts, fix_labels, read_parts
-from medclf.train.scoring import Outcome, judge, outputs_of
+from medclf.train.scoring import Outcome, Outputs, judge, outputs_of
 from medclf.train.trainer import ClassifierTrainer, training_arguments
 from medclf.train.work import check_run, disk_faults, work_folder
 
@@ -63,12 +64,60 @@ def train(options: TrainOptions, *, console: Console | None = None) -> Path:
     check_run(options)
     parts = read_parts(options)
     labels = fix_labels(parts)
+    main = int(os.environ.get("RANK", "0")) == 0  # of torchrun's processes, the one that fits the baseline and writes
+    baselines = _baseline_scores(parts, labels, options) if main else {}
+    fitted = fit(parts, labels, options, console=console)
+    if main:
+        trainer, outcome = fitted.trainer, judge(fitted.outputs, labels)
+        metrics: dict[str, Any] = {name: {"model": outcome.scores[name], **baselines[name]} for name in SCORED}
+        metrics["calibration"] = outcome.calibration
+        run = {"seconds": fitted.seconds, "steps": trainer.state.global_step, "best_step": _best_step(trainer)}
+        _write(fitted.job, parts, trainer, _Results(outcome, metrics, run, fitted.token_lengths))
+    return options.output
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model that was fine-tuned, before anything is written.
+
+    Attributes:
+        job: What was fine-tuned on what.
+        trainer: Holds the best weights.
+        outputs: `validation` and `test` -> logits and targets, in the order of the part.
+        seconds: That fine-tuning took.
+        token_lengths: Quantiles of the training texts in tokens.
+    """
+
+    job: Job
+    trainer: ClassifierTrainer
+    outputs: dict[str, Outputs]
+    seconds: float
+    token_lengths: dict[str, float]
+
+
+def fit(parts: Parts, labels: Labels, options: TrainOptions, *, console: Console | None) -> Fitted:
+    """Fine-tune on the training part, and run the best weights on the other two.
+
+    Args:
+        parts: Of the data.
+        labels: The label contract.
+        options: Of the run; nothing but its work folder is written.
+        console: Where a progress bar is drawn; None draws none.
+
+    Returns:
+        The model and its answers; every process of `torchrun` has them.
+
+    Raises:
+        Stopped: The run was saved and stopped before its end.
+        OptionError: An option does not fit the model or the machine.
+        CheckpointError: The model to begin from cannot be used.
+        TrainingError: The run cannot go on, or cannot be resumed.
+        OutputError: The disk is full.
+    """
     options.policy.check(options.max_length, multi_label=labels.multi_label)
     start = load_start(options, labels, [*parts.train.texts, *(parts.train.pairs or [])])
     rate = learning_rate_for(options, start.model.config.hidden_size)
     arguments = training_arguments(options, work_folder(options.output), learning_rate=rate)
-    main = arguments.process_index == 0  # of torchrun's processes, the one that fits the baseline and writes
-    baselines = _baseline_scores(parts, labels, options) if main else {}
     encoded = {name: start.encoder.encode(part.texts, part.pairs) for name, part in parts.named().items()}
     log_lengths(encoded["train"], options)
     datasets = {
@@ -78,13 +127,7 @@ def train(options: TrainOptions, *, console: Console | None = None) -> Path:
     job = Job(options, arguments, start, datasets, input_hashes(parts, start))
     trainer, seconds = fine_tune(job, console=console)
     outputs = {name: outputs_of(trainer, datasets[name]) for name in SCORED}
-    if main:
-        outcome = judge(outputs, labels)
-        metrics: dict[str, Any] = {name: {"model": outcome.scores[name], **baselines[name]} for name in SCORED}
-        metrics["calibration"] = outcome.calibration
-        run = {"seconds": round(seconds, 1), "steps": trainer.state.global_step, "best_step": _best_step(trainer)}
-        _write(job, parts, trainer, _Results(outcome, metrics, run, _quantiles(encoded["train"])))
-    return options.output
+    return Fitted(job, trainer, outputs, round(seconds, 1), _quantiles(encoded["train"]))
 
 
 def log_lengths(encoded: Sequence[Encoded], options: TrainOptions) -> None:
