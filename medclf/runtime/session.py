@@ -18,6 +18,8 @@ from typing import Any, NamedTuple, cast
 from medclf.errors import BundleError, ProviderError, SessionError
 from medclf.extras import require
 from medclf.labels import Floats
+from medclf.runtime.cuda import OPTIONS as CUDA_OPTIONS
+from medclf.runtime.cuda import missing, run_bound
 from medclf.tokenizer import Batch
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -87,7 +89,7 @@ class Session:
         """
         start = time.perf_counter()
         try:
-            return _run(self.check(), self._inputs, batch, self._name)
+            return _run(self.check(), self._inputs, batch, self._name, self.provider)
         finally:
             with self._lock:
                 self.run_s += time.perf_counter() - start
@@ -150,7 +152,7 @@ def operators(
     """
     with tempfile.TemporaryDirectory() as folder:
         session = _open(model, data or {}, provider, 1, name, profile=Path(folder, "profile"))
-        _run(session, _signature(session, name)[0], batch, name)
+        _run(session, _signature(session, name)[0], batch, name, provider)
         events = json.loads(Path(session.end_profiling()).read_bytes())
     nodes = [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
     return Counter(_operator(node["args"]) for node in nodes)
@@ -174,10 +176,13 @@ def cuda_built_in() -> bool:
     return CUDA in require("onnxruntime", extra="cpu").get_available_providers()
 
 
-def _run(session: Any, inputs: Sequence[str], batch: Batch, name: str) -> Floats:
-    feed = batch.feed()
+def _run(session: Any, inputs: Sequence[str], batch: Batch, name: str, provider: str) -> Floats:
+    every = batch.feed()
+    feed = {one: every[one] for one in inputs}
     try:
-        return cast(Floats, session.run([OUTPUT], {one: feed[one] for one in inputs})[0])
+        if provider == "cuda":
+            return run_bound(session, feed, OUTPUT, provider)
+        return cast(Floats, session.run([OUTPUT], feed)[0])
     except Exception as error:  # the classes of ONNX Runtime share no base; their messages may hold token ids
         rows, columns = batch.input_ids.shape
         raise BundleError(
@@ -211,7 +216,7 @@ def _open(
     if session.get_providers()[0] != PROVIDERS[provider]:  # ONNX Runtime falls back to the CPU in silence
         raise ProviderError(
             f"provider {provider}: onnxruntime {onnxruntime.__version__} was built with it and could not start it. "
-            "Is a GPU visible, and are its driver, CUDA and cuDNN of the versions that this onnxruntime needs?"
+            f"{missing(onnxruntime)} It needs the driver, CUDA and cuDNN of the versions that its documents name."
         )
     logger.debug("%s runs on %s, %d thread(s) a call", name, provider, threads)
     return session
@@ -242,7 +247,8 @@ def _add_data(onnxruntime: Any, options: Any, data: Mapping[str, bytes], name: s
 
 def _create(onnxruntime: Any, model: bytes | Path, options: Any, provider: str, name: str) -> Any:
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=[provider])
+        wanted = (provider, CUDA_OPTIONS) if provider == CUDA else provider
+        session = onnxruntime.InferenceSession(model, options, providers=[wanted])
     except Exception as error:  # the classes of ONNX Runtime share no base
         raise BundleError(
             f"{name} cannot be opened by onnxruntime {onnxruntime.__version__} ({type(error).__name__}). "

@@ -1,0 +1,59 @@
+"""What is special about CUDA: its options, its input and output, and what is missing where it does not start.
+
+Written by the documents of ONNX Runtime; never run on a GPU. CUDA graphs are left out: they replay fixed shapes, and
+the exported graph removes padding, so that its shapes depend on the data.
+"""
+
+import ctypes
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from medclf.labels import Floats
+from medclf.tokenizer import Ids
+
+LIBRARY = "libonnxruntime_providers_cuda.so"
+DRIVER = "libcuda.so.1"
+
+# The arena of ONNX Runtime doubles whenever it grows, and gives nothing back: of free lengths, it would keep far more
+# than the largest batch needs.
+OPTIONS = {"arena_extend_strategy": "kSameAsRequested"}
+
+
+def missing(onnxruntime: Any) -> str:
+    """Say what keeps CUDA from starting, as the loader of shared libraries tells it.
+
+    Args:
+        onnxruntime: The module.
+
+    Returns:
+        A sentence, which names the first library that is missing where one is.
+    """
+    for library in (str(Path(onnxruntime.__file__).parent / "capi" / LIBRARY), DRIVER):
+        try:
+            ctypes.CDLL(library)
+        except OSError as error:
+            name = str(error).partition(":")[0].rpartition("/")[2]
+            if name != LIBRARY:  # its own name: not that it misses something, but that it is not there, as on Windows
+                return f"{name} cannot be loaded."
+    return "No library is missing: is a GPU visible to this process?"
+
+
+def run_bound(session: Any, feed: Mapping[str, Ids], output: str, device: str) -> Floats:
+    """Run with bound input and output, so that nothing is copied but once to the device and once back.
+
+    Args:
+        session: A session of ONNX Runtime.
+        feed: Name -> int64 [batch, sequence].
+        output: Name of the output.
+        device: Where the output is computed, `cuda` or `cpu`.
+
+    Returns:
+        float32 [batch, labels].
+    """
+    binding = session.io_binding()  # one for each run: it must not be shared by threads
+    for name, array in feed.items():
+        binding.bind_cpu_input(name, array)
+    binding.bind_output(output, device)
+    session.run_with_iobinding(binding)
+    return cast(Floats, binding.copy_outputs_to_cpu()[0])
