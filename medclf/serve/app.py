@@ -26,10 +26,11 @@ from medclf.serve.answers import (
 from medclf.serve.bundles import Model
 from medclf.serve.calls import Call
 from medclf.serve.edge import Edge
+from medclf.serve.open_inference import InferBody, add_open_inference
 from medclf.serve.requests import ExplainBody, PredictBody, TeiBody, explain_question
 from medclf.serve.state import State
 
-PAGE = {"index.html": "text/html"}
+PAGE = {"index.html": "text/html", "page.css": "text/css", "page.js": "text/javascript", "csv.js": "text/javascript"}
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorAnswer, "description": why}
     for status, why in {
@@ -61,6 +62,7 @@ def create_app(state: State) -> Edge:
     _about(app, state)
     _health(app, state)
     _page(app)
+    add_open_inference(app, state, takes(InferBody), ERRORS)
     app.add_exception_handler(HTTPException, _not_routed)
     if state.origins:
         app.add_middleware(CORSMiddleware, allow_origins=list(state.origins), allow_methods=["GET", "POST"],
@@ -233,11 +235,13 @@ def _health(app: FastAPI, state: State) -> None:
             raise RequestError(why, status=503, error_type="Unhealthy", retry_after_s=2.0)
         return as_json({"status": "ready"})
 
+    @app.get("/v2/health/live", summary="The same for the Open Inference Protocol")
     @app.get("/health/live", summary="Whether the process lives; needs no key")
     async def live() -> Response:
         return as_json({"status": "live"})
 
     not_ready: dict[int | str, dict[str, Any]] = {503: ERRORS[503]}
+    app.get("/v2/health/ready", summary="The same for the Open Inference Protocol", responses=not_ready)(ready)
     app.get("/health/ready", summary="Whether requests are answered", responses=not_ready)(ready)
     app.get("/health", summary="The same, as text-embeddings-inference calls it", responses=not_ready)(ready)
 

@@ -86,7 +86,7 @@ def locked(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 def test_everything_but_liveness_needs_a_key(locked: tuple[Running, str]) -> None:
     server, key = locked
-    paths = ["/", "/v1/info", "/info", "/health", "/health/ready", "/metrics", "/openapi.json", "/nowhere"]
+    paths = ["/", "/page.js", "/v1/info", "/info", "/health", "/health/ready", "/metrics", "/openapi.json", "/nowhere"]
     for path in paths:
         refused = server.get(path)
         assert (path, refused.status) == (path, 401)
