@@ -219,6 +219,7 @@ def _described(model: Model) -> dict[str, Any]:
         "thresholds": manifest.labels.by_threshold or None,
         "takes_pairs": bool(manifest.columns.pair),
         "max_length": manifest.max_length,
+        "max_tokens": manifest.most_tokens,
         "long_text": str(manifest.long_text),
         "temperature": manifest.temperature,
         "precision": classifier.precision,

@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from medclf.errors import RequestError
+from medclf.errors import InputError, RequestError
 from medclf.labels import Floats
+from medclf.runtime.texts import N_SHOWN, find_faults
 from medclf.serve.admission import Limits, check_room, check_tokens
 from medclf.serve.batcher import Queue, Waiting, due_times
 from medclf.serve.bundles import Bundles, Model
 from medclf.serve.callers import Callers, Done
 from medclf.serve.metrics import Metrics
-from medclf.text import text_fault
 from medclf.tokenizer import Encoded
 
 T = TypeVar("T")
@@ -291,12 +291,9 @@ class Service:
 def _encode(model: Model, question: Question) -> tuple[dict[int, str], dict[int, Encoded]]:
     """Faults, and token ids of the texts without one, by row."""
     texts, pairs = question.texts, question.pairs
-    faults = {row: fault for row, text in enumerate(texts) if (fault := text_fault(text))}
-    for row, pair in enumerate(pairs or ()):
-        if fault := text_fault(pair):
-            faults.setdefault(row, f"has a second text that {fault}")
+    faults = find_faults(texts, pairs)
     if faults and not question.skip_errors:
-        first = "; ".join(f"texts[{row}] {why}" for row, why in sorted(faults.items())[:5])
+        first = "; ".join(f"texts[{row}] {why}" for row, why in list(faults.items())[:N_SHOWN])
         raise RequestError(
             f"{len(faults)} of {len(texts)} texts cannot be classified: {first}. "
             'With "on_error": "skip" the others are answered.',
@@ -304,7 +301,10 @@ def _encode(model: Model, question: Question) -> tuple[dict[int, str], dict[int,
         )
     good = [row for row in range(len(texts)) if row not in faults]
     second = None if pairs is None else [pairs[row] for row in good]
-    encoded = model.classifier.encode([texts[row] for row in good], second)
+    try:
+        encoded = model.classifier.encode([texts[row] for row in good], second)
+    except InputError as error:  # pairs, where the model's way with long texts is for single ones
+        raise RequestError(str(error), status=422) from None
     return faults, dict(zip(good, encoded, strict=True))
 
 

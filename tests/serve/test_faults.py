@@ -67,14 +67,16 @@ def test_a_text_that_the_model_cannot_run_fails_alone(
     tiny_bundle: Path, pool: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
 ) -> None:
     gate = Gate(poisoned=[7], not_finite=[8])
-    with running(ServeOptions((str(tiny_bundle),)), gate) as server:
+    with running(ServeOptions((str(tiny_bundle),), workers=1), gate) as server:
+        first = pool.submit(ask, server, "baba")
+        gate.entered.wait(10)  # the only caller is busy: all that comes now waits together
         good = [pool.submit(ask, server, "baba " * n) for n in (1, 2, 3, 4)]
         bad = [pool.submit(ask, server, "baba " * n) for n in (5, 6)]
-        mixed = pool.submit(
-            server.post, "/v1/predict", {"texts": ["baba", "baba " * 5, "baba baba"], "on_error": "skip"}
-        )
-        until(lambda: server.state.service._callers.n_texts >= 6)
+        body = {"texts": ["baba", "baba " * 5, "baba baba"], "on_error": "skip"}
+        mixed = pool.submit(server.post, "/v1/predict", body)
+        until(lambda: server.state.service._callers.n_texts == 9)
         gate.open.set()
+        assert first.result().status == 200
         assert [one.result().status for one in good] == [200] * 4
         for one in bad:
             assert (one.result().status, one.result().json["error_type"]) == (500, "Backend")
@@ -246,7 +248,7 @@ def test_a_bundle_is_replaced_by_one_that_verifies_and_by_no_other(
         assert ask(server, "baba").status == 200  # by the new one; the old one still has its request
         gate.open.set()
         assert under_way.result().status == 200
-        until(lambda: old._session._session is None)
+        until(lambda: old._runner.session._session is None)
         model = folder / "onnx" / "model_quantized.onnx"
         model.write_bytes(model.read_bytes()[:-1])
         caplog.set_level(logging.INFO)

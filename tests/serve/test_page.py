@@ -89,7 +89,7 @@ def test_what_was_cut_is_told(page: Page) -> None:
     page.write("baba " * 100)
     page.find("#text-form .first").click()
     page.until(lambda: page.all("#answer .warn"))
-    assert page.text("#answer .warn") == "The text has 102 tokens; the model read the first 64."
+    assert page.text("#answer .warn") == "The text has 102 tokens; the model reads at most 64 and did not see the rest."
 
 
 def test_words_that_matter_are_marked_in_their_places(page: Page) -> None:

@@ -4,7 +4,7 @@
 import { parseCsv, writeCsv } from "./csv.js";
 
 const MAX_ROWS = 100000, MAX_FILE_BYTES = 64 * 1024 * 1024, MAX_SHOWN = 500;
-const BATCH_ROWS = 32, BATCH_CHARACTERS = 200000, N_AT_A_TIME = 2, MAX_TRIES = 8;
+const MAX_SCORES = 6, BATCH_ROWS = 32, BATCH_CHARACTERS = 200000, N_AT_A_TIME = 2, MAX_TRIES = 8;
 
 const $ = (id) => document.getElementById(id);
 let models = [], file = null;
@@ -40,7 +40,7 @@ async function start() {
 function showModel() {
   const one = model();
   const several = one.task === "multi_label_classification" ? "any number of" : "one of";
-  $("about").textContent = `Gives ${several} ${one.labels.length} labels. Reads up to ${one.max_length} tokens of a text`
+  $("about").textContent = `Gives ${several} ${one.labels.length} labels. Reads up to ${one.max_tokens.toLocaleString("en")} tokens of a text`
     + ` (${one.precision} on ${one.provider}).`;
   $("pair-field").hidden = $("pair-column-field").hidden = !one.takes_pairs;
   clear($("answer"), $("words"));
@@ -56,7 +56,7 @@ function make(kind, properties = {}, ...children) {
 
 const clear = (...elements) => elements.forEach((one) => one.replaceChildren());
 const percent = (p) => (p > 0.999 ? "> 99.9 %" : p < 0.001 ? "< 0.1 %" : `${(100 * p).toFixed(1)} %`);
-const listed = (label) => (Array.isArray(label) ? label.join("; ") || "no label" : label);
+const listed = (label) => (Array.isArray(label) ? label.join("; ") || "no label" : label ?? "left to a person: too unsure");
 
 function tell(problem) {
   $("problem").hidden = !problem;
@@ -89,18 +89,23 @@ function showAnswer(result) {
   const given = [].concat(result.label);
   $("answer").append(make("p", { className: "verdict" }, listed(result.label)));
   if (result.truncated) $("answer").append(cutNote(result.n_tokens));
-  for (const [name, p] of Object.entries(result.probabilities)) {
-    const fill = make("div", { className: "fill" });
-    fill.style.width = `${100 * p}%`;
-    $("answer").append(make("div", { className: given.includes(name) ? "score given" : "score" },
-      make("span", {}, name), make("div", { className: "track" }, fill),
-      make("span", { className: "number" }, percent(p))));
-  }
+  const scores = Object.entries(result.probabilities).map(([name, p]) => score(name, p, given.includes(name)));
+  const n = Math.max(MAX_SCORES, given.length);
+  $("answer").append(...scores.slice(0, n));
+  if (scores.length > n)
+    $("answer").append(make("details", {}, make("summary", {}, `${scores.length - n} more labels`), ...scores.slice(n)));
+}
+
+function score(name, p, given) {
+  const fill = make("div", { className: "fill" });
+  fill.style.width = `${100 * p}%`;
+  return make("div", { className: given ? "score given" : "score" }, make("span", {}, name),
+    make("div", { className: "track" }, fill), make("span", { className: "number" }, percent(p)));
 }
 
 function cutNote(nTokens) {
   return make("p", { className: "note warn" },
-    `The text has ${nTokens.toLocaleString("en")} tokens; the model read the first ${model().max_length}.`);
+    `The text has ${nTokens.toLocaleString("en")} tokens; the model reads at most ${model().max_tokens.toLocaleString("en")} and did not see the rest.`);
 }
 
 async function explainText() {
@@ -240,7 +245,7 @@ function showProgress(job) {
   $("progress").value = job.nDone / job.rows.length;
   const done = job.results.filter(Boolean), nCut = done.filter((one) => one.truncated).length, nBad = done.filter((one) => one.error).length;
   $("progress-text").textContent = `${job.nDone.toLocaleString("en")} of ${job.rows.length.toLocaleString("en")} rows`
-    + `${nCut ? `, ${nCut} cut at ${model().max_length} tokens` : ""}${nBad ? `, ${nBad} without an answer` : ""}.`;
+    + `${nCut ? `, ${nCut} cut at ${model().max_tokens} tokens` : ""}${nBad ? `, ${nBad} without an answer` : ""}.`;
 }
 
 function showRows(job) {
@@ -270,7 +275,7 @@ function rowOf(job, result, i) {
 
 function exportRows() {
   const own = ["row", "label", "probability", "truncated", "n_tokens", "error"];
-  const lines = file.results.flatMap((one, i) => (one ? [[i + 1, one.error ? "" : Array.isArray(one.label) ? one.label.join(";") : one.label,
+  const lines = file.results.flatMap((one, i) => (one ? [[i + 1, one.error || one.abstained ? "" : Array.isArray(one.label) ? one.label.join(";") : one.label,
     one.probability ?? "", one.truncated, one.n_tokens, one.error ?? ""]] : []));
   const link = make("a", { download: `${file.name.replace(/\.\w+$/, "")}.labels.csv` });
   link.href = URL.createObjectURL(new Blob([writeCsv([own, ...lines])], { type: "text/csv" }));
