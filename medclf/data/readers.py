@@ -1,4 +1,4 @@
-"""CSV (also TSV) and JSON lines, read row by row; `medclf.data.parquet` reads the fourth format.
+"""What a row and its faults are, and CSV (also TSV); JSON lines and Parquet are in `json_lines.py` and `parquet.py`.
 
 A reader knows its format and its faults, not what a text or a label is: that is `medclf.data.tables`. A fault that ends
 with its row is told by that row; one after which nothing can be trusted is an error.
@@ -6,7 +6,6 @@ with its row is told by that row; one after which nothing can be trusted is an e
 
 import csv
 import itertools
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -150,12 +149,12 @@ class CsvReader:
         except csv.Error as error:
             raise self._broken(number + 1, error) from error
         except UnicodeError as error:
-            raise _undecodable(self._path, self._encoding) from error
+            raise undecodable(self._path, self._encoding) from error
 
     def _reason(self, cells: list[str]) -> str | None:
         if len(cells) != len(self.columns):
             return f"has {len(cells)} cells, {len(self.columns)} expected (is a {self._delimiter!r} not in quotes?)"
-        return _encoding_fault(self._encoding) if any(UNDECODABLE in cell for cell in cells) else None
+        return encoding_fault(self._encoding) if any(UNDECODABLE in cell for cell in cells) else None
 
     def _header(self, form: TableFormat) -> tuple[str, ...]:
         try:
@@ -167,9 +166,9 @@ class CsvReader:
         except csv.Error as error:
             raise self._broken(0, error) from error
         except UnicodeError as error:
-            raise _undecodable(self._path, self._encoding) from error
+            raise undecodable(self._path, self._encoding) from error
         if UNDECODABLE in "".join(columns):
-            raise _undecodable(self._path, self._encoding, "".join(columns))
+            raise undecodable(self._path, self._encoding, "".join(columns))
         if not any(name.strip() for name in columns):
             raise DataError(f"{self._path} is empty: a header and rows were expected.")
         check_names(self._path, columns)
@@ -195,96 +194,29 @@ def _delimiter(header: str) -> str:
     return max(",;\t|", key=bare.count)  # the first of equals: a comma where the header has one column
 
 
-class JsonlReader:
-    """JSON lines: one object a line."""
+def encoding_fault(encoding: str) -> str:
+    """Say that a row is not in an encoding.
 
-    def __init__(self, path: Path, form: TableFormat, encoding: str) -> None:
-        """Open a file and read its first object.
+    Args:
+        encoding: What it was read as.
 
-        Args:
-            path: A file that exists, or `-` for stdin.
-            form: Its format.
-            encoding: Its character encoding.
-
-        Raises:
-            DataError: There is no row, or the first one is not a JSON object.
-        """
-        self._path = path
-        self._encoding = encoding
-        self._file = TextSource(path, compression=form.compression, encoding=encoding)
-        self._lines = self._numbered()
-        try:
-            self._first = self._first_row()
-        except BaseException:
-            self.close()
-            raise
-        self.columns: tuple[str, ...] = tuple(self._first.values)
-
-    @property
-    def fraction_read(self) -> float | None:
-        """How much of the file was read, 0 to 1; None where its end is not known."""
-        return self._file.fraction_read
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def rows(self) -> Iterator[Row]:
-        """Read the rows.
-
-        Yields:
-            Every row, also those with a fault.
-
-        Raises:
-            DataError: A fault after which nothing can be trusted.
-        """
-        yield self._first
-        for number, line in self._lines:
-            yield self._row(number, line)
-
-    def _first_row(self) -> Row:
-        number, line = next(self._lines, (0, ""))
-        if not number:
-            raise DataError(f"{self._path} is empty: one JSON object a line was expected.")
-        row = self._row(number, line)
-        if row.fault:  # it names the columns, so that nothing can be read without it
-            raise DataError(f"{self._path}: row 1 {row.fault.reason}.")
-        return row
-
-    def _row(self, number: int, line: str) -> Row:
-        values = None if UNDECODABLE in line else _json_object(line)
-        if values is not None:
-            return Row(number, values)
-        reason = _encoding_fault(self._encoding) if UNDECODABLE in line else "is not a JSON object on a line of its own"
-        return Row(number, {}, Fault("", reason, len(line.rstrip("\r\n"))))
-
-    def _numbered(self) -> Iterator[tuple[int, str]]:
-        number = 0
-        try:
-            while line := self._file.text.readline(MAX_CELL):
-                if not line.strip():
-                    continue
-                number += 1
-                if len(line) == MAX_CELL:
-                    raise DataError(f"{self._path}, row {number}: a line has over {MAX_CELL:,} characters.")
-                yield number, line
-        except UnicodeError as error:
-            raise _undecodable(self._path, self._encoding) from error
-
-
-def _json_object(line: str) -> dict[str, object] | None:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _encoding_fault(encoding: str) -> str:
+    Returns:
+        The reason.
+    """
     return f"cannot be decoded as {encoding} (--encoding names another)"
 
 
-def _undecodable(path: Path, encoding: str, header: str = "") -> DataError:
+def undecodable(path: Path, encoding: str, header: str = "") -> DataError:
+    """Say that a file, from its beginning on, is not in an encoding.
+
+    Args:
+        path: The file.
+        encoding: What it was read as.
+        header: Its first characters.
+
+    Returns:
+        The error.
+    """
     utf16 = header.startswith(2 * UNDECODABLE)  # its byte order mark, which is no UTF-8
     return DataError(
         f"{path}: the header cannot be decoded as {encoding}. Save the file as UTF-8, "

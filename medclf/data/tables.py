@@ -11,15 +11,27 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from medclf.bundle import TextColumns
-from medclf.data.formats import SUFFIXES, formats_text, table_format
+from medclf.data.formats import SUFFIXES, TableFormat, formats_text, is_stream, table_format
+from medclf.data.json_lines import JsonlReader
 from medclf.data.label_cells import parse_indicators, parse_labels
 from medclf.data.parquet import ParquetReader
-from medclf.data.readers import SHOWN, CsvReader, Fault, JsonlReader, Row, names_text
+from medclf.data.readers import SHOWN, CsvReader, Fault, Row, names_text
 from medclf.errors import DataError, OptionError
 from medclf.labels import Label
 from medclf.text import text_fault
 
-__all__ = ["SUFFIXES", "Fault", "Faults", "LabelledTexts", "Row", "Table", "join_text", "read_labelled", "read_usable"]
+__all__ = [
+    "SUFFIXES",
+    "Fault",
+    "Faults",
+    "LabelledTexts",
+    "Row",
+    "Table",
+    "check_source",
+    "join_text",
+    "read_labelled",
+    "read_usable",
+]
 
 Faults = dict[
     str, list[tuple[int, str]]
@@ -109,22 +121,39 @@ class Table:
         self._reader.close()
 
 
-def _open(path: Path, encoding: str, named: str) -> CsvReader | JsonlReader | ParquetReader:
-    form = table_format(path, named)
+def check_source(path: Path, named: str = "") -> TableFormat:
+    """Refuse what is no table, before it is opened.
+
+    Args:
+        path: A file, a pipe, or `-` for stdin.
+        named: Its format; empty for that of its suffix.
+
+    Returns:
+        Its format.
+
+    Raises:
+        DataError: It is missing, a folder, of no known format, or Parquet in a pipe.
+    """
     if path.is_dir():
         raise DataError(f"{path} is a folder, a table was expected: name a file that ends in {formats_text()}.")
     if str(path) != "-" and not path.exists():
         raise DataError(f"{path} does not exist. Check the path; it is relative to {Path.cwd()}.")
+    form = table_format(path, named)
     if form is None:
         got = named or path.suffix or "(no suffix)"
         raise DataError(
             f"{path}: the format {got} is not read. Save it as {formats_text()}; or name it, as in --input-format csv."
         )
+    if form.name == "parquet" and is_stream(path):
+        raise DataError(f"{path}: Parquet is read from its end, which a pipe has not. Save it as a file first.")
+    return form
+
+
+def _open(path: Path, encoding: str, named: str) -> CsvReader | JsonlReader | ParquetReader:
+    form = check_source(path, named)
     if form.name == "parquet":
-        if not path.is_file():
-            raise DataError(f"{path}: Parquet is read from its end, which a pipe has not. Save it as a file first.")
         return ParquetReader(path)
-    return CsvReader(path, form, encoding) if form.name in ("csv", "tsv") else JsonlReader(path, form, encoding)
+    return JsonlReader(path, form, encoding) if form.name == "jsonl" else CsvReader(path, form, encoding)
 
 
 def join_text(row: Row, columns: Sequence[str]) -> tuple[str | None, str | None]:

@@ -4,11 +4,10 @@ import contextlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from medclf.atomic import atomic_file
 from medclf.data.formats import is_stream
-from medclf.errors import OptionError
 from medclf.runtime.counts import Counts
 from medclf.runtime.layouts import Layout, TextLayout
 from medclf.runtime.predict_options import PredictOptions
@@ -119,15 +118,12 @@ def open_output(options: PredictOptions, layout: Layout, run: dict[str, Any]) ->
 
     Raises:
         OutputError: It cannot be written, or the stopped run was another.
-        OptionError: Parquet would go into a pipe.
     """
     if not is_stream(options.target):
         rereadable = not is_stream(options.source)
         with open_work(options.target, run if rereadable else None, resume=options.resume) as work:
             yield FileOutput(options, layout, work)
         return
-    if not isinstance(layout, TextLayout):
-        raise OptionError("Parquet is written to files: its parts are joined at the end. Name a file with --output.")
     with contextlib.ExitStack() as stack:
         to_stdout = str(options.target) == "-"
         pipe = sys.stdout.buffer if to_stdout else stack.enter_context(options.target.open("wb"))
@@ -135,4 +131,5 @@ def open_output(options: PredictOptions, layout: Layout, run: dict[str, Any]) ->
         if options.quarantine_file:
             path = stack.enter_context(atomic_file(options.quarantine_file, overwrite=options.overwrite))
             quarantine = stack.enter_context(path.open("w", encoding="utf-8", newline=""))
-        yield StreamOutput(layout, stack.enter_context(layout.stream(pipe)), quarantine)
+        text = cast("TextLayout", layout)  # PredictOptions refuses Parquet here
+        yield StreamOutput(text, stack.enter_context(text.stream(pipe)), quarantine)

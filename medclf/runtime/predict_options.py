@@ -5,6 +5,7 @@ from pathlib import Path
 
 from medclf.atomic import check_output
 from medclf.data.formats import TableFormat, formats_text, is_stream, table_format
+from medclf.data.tables import check_source
 from medclf.errors import OptionError
 from medclf.runtime.work import check_target
 
@@ -51,7 +52,11 @@ class PredictOptions:
             raise OptionError(f"on_error is {self.on_error!r}, expected one of {', '.join(ON_ERROR)}.")
         if self.quarantine and self.on_error != "quarantine":
             raise OptionError("--quarantine names a file for --on-error quarantine, which was not asked for.")
-        self._check_formats()
+        if self.form.name == "parquet" and is_stream(self.target):
+            raise OptionError(
+                "Parquet is written to files: its parts are joined at the end. Name a file with --output."
+            )
+        check_source(self.source, self.source_format)
         self._check_files()
 
     @property
@@ -73,17 +78,11 @@ class PredictOptions:
         suffix = "" if self.target_format else self.form.suffix
         return self.target.with_name(f"{self.target.name[: len(self.target.name) - len(suffix)]}.quarantine.csv")
 
-    def _check_formats(self) -> None:
-        no_format = not self.form or table_format(self.source, self.source_format) is None
-        if no_format and is_stream(self.source):
-            raise OptionError(f"{self.source} has no suffix: name its format, as in --input-format csv.")
-
     def _check_files(self) -> None:
-        stdout = str(self.target) == "-"
         if self.resume and (is_stream(self.source) or is_stream(self.target)):
             raise OptionError("--resume goes on in files; a pipe cannot be read or written from the middle.")
-        if stdout and self.on_error == "quarantine" and not self.quarantine:
-            raise OptionError("stdout takes the rows: name a file for the others with --quarantine.")
+        if is_stream(self.target) and self.on_error == "quarantine" and not self.quarantine:
+            raise OptionError(f"{self.target} takes the rows: name a file for the others with --quarantine.")
         if _same(self.source, self.target):
             raise OptionError(f"{self.target} is the input. Name another output.")
         if not is_stream(self.target):

@@ -170,7 +170,7 @@ def test_what_cannot_go_through_a_pipe(predict: Predict, tmp_path: Path) -> None
     source.write_bytes(csv_text(ROWS))
     pytest.importorskip("pyarrow")
     for arguments, code, message in [
-        (("-", tmp_path / "out.csv"), 1, "- has no suffix: name its format, as in --input-format csv"),
+        (("-", tmp_path / "out.csv"), 1, "-: the format (no suffix) is not read. Save it as"),
         (
             ("-", tmp_path / "out.csv", "--input-format", "parquet"),
             1,
@@ -180,7 +180,7 @@ def test_what_cannot_go_through_a_pipe(predict: Predict, tmp_path: Path) -> None
         ((source, "-", "--output-format", "parquet"), 1, "Parquet is written to files"),
         ((source, "-", "--output-format", "csv", "--resume"), 1, "--resume goes on in files"),
         ((source, "-", "--output-format", "csv", "--json"), 2, "--json prints on stdout"),
-        ((source, "-", "--output-format", "csv", "--on-error", "quarantine"), 1, "stdout takes the rows"),
+        ((source, "-", "--output-format", "csv", "--on-error", "quarantine"), 1, "- takes the rows: name a file"),
     ]:
         done = predict(*arguments)
         assert (done.code, done.out) == (code, "")

@@ -7,7 +7,7 @@ from pathlib import Path
 import medclf
 from medclf import runtime
 
-HEAVY = {"torch", "transformers", "onnx", "pandas", "sklearn", "scipy", "matplotlib"}
+HEAVY = {"torch", "transformers", "onnx", "pandas", "sklearn", "scipy", "matplotlib", "pyarrow"}
 SCRIPT = """
 import sys
 import medclf.runtime, medclf.runtime.verify, medclf.runtime.predict_file
