@@ -37,6 +37,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(bundle: Path, source: Path, target: Path, *options: str) -> "subprocess.Popen[str]":
     root = Path(medclf.__file__).parents[1]
     program = f"from medclf.runtime import windows; windows.WINDOW_TEXTS = {WINDOW}\n"
+    program += (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job ignores it
+    )
     program += "from medclf.cli.predict import main; main()"
     arguments = ["--bundle", bundle, "--input", source, "--output", target, "--keep", "id", *options]
     return subprocess.Popen(
