@@ -18,7 +18,10 @@ N_ROWS = 60_000
 N_CHARACTERS = 2_000  # of a text: 120 MB in all
 LIMIT_MB = 120.0
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux to tell the peak of a process"),
+]
 
 
 def texts() -> Iterator[str]:
