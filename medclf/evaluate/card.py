@@ -28,7 +28,7 @@ def _about(manifest: Manifest) -> list[str]:
         f"- Labels, in logit order: {', '.join(manifest.labels.names)}",
         f"- Base model: {manifest.training.get('base_model') or 'not recorded'}",
         f"- Data: {'; '.join(parts) or 'not recorded'}",
-        f"- Texts are cut at {manifest.max_length} tokens",
+        f"- The model sees {manifest.max_length} tokens of a text at a time; of longer ones: {manifest.long_text}",
         f"- Temperature: {manifest.temperature:.4g}, folded into the models: their logits are divided already",
         *_thresholds(manifest),
         *_abstention(manifest),

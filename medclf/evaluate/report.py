@@ -52,7 +52,8 @@ def _head(manifest: Manifest) -> str:
     rows = [
         ("Labels", ", ".join(manifest.labels.names)),
         ("Base model", manifest.training.get("base_model") or "not recorded"),
-        ("Most tokens of a text", manifest.max_length),
+        ("Most tokens of a row of the model", manifest.max_length),
+        ("Longer texts", str(manifest.long_text)),
         ("Temperature, folded into the models", manifest.temperature),
         ("Exported", manifest.created),
         ("Versions", ", ".join(f"{name} {number}" for name, number in manifest.versions.items())),
