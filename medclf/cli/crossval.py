@@ -43,7 +43,7 @@ def crossval(
 ) -> None:
     """Ask about every row a model that has not seen it, and rank the labels that it doubts.
 
-    TF-IDF alone takes seconds. With --model, Ctrl-C saves and stops; the same command with --resume goes on.
+    TF-IDF alone needs no torch. With --model, Ctrl-C saves and stops; the same command with --resume goes on.
     """
     given: dict[str, Any] = dict(locals())
     require("sklearn", extra="train")

@@ -1,6 +1,6 @@
 """Cross-validation: every row is answered by a model that has not seen it, or its text, or its group.
 
-With TF-IDF alone it needs no torch and takes seconds; with a model, it is fine-tuned once a fold. The output folder
+With TF-IDF alone it needs no torch; with a model, it is fine-tuned once a fold. The output folder
 holds scores, the out-of-fold probabilities by row number, and the labels that are likely wrong; no text.
 """
 
