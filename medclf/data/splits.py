@@ -134,6 +134,9 @@ def _take_iteratively(data: LabelledTexts, unit_of: Indices, sizes: Sequence[int
     part_of = _deal(data, members, np.bincount(unit_of), [len(data) - sum(sizes), *sizes], seed)
     for absent in np.flatnonzero(~members[part_of == 0].any(axis=0)):
         part_of[np.argmax(members[:, absent] > 0)] = 0
+    for part, size in enumerate(sizes, start=1):
+        if size and not (part_of == part).any():
+            _fill(part, part_of, members)
     parts = [np.flatnonzero(part_of == part) for part in range(PARTS)]
     if any(size > 0 and not len(part) for size, part in zip((1, *sizes), parts, strict=True)):
         raise DataError(
@@ -141,6 +144,15 @@ def _take_iteratively(data: LabelledTexts, unit_of: Indices, sizes: Sequence[int
             "split in which training has every label. Add rows, or give --eval-data and --test-data."
         )
     return parts
+
+
+def _fill(part: int, part_of: Indices, members: Indices) -> None:
+    """Give an empty part the smallest unit of training that is not the last one there of a label, if there is one."""
+    training = np.flatnonzero(part_of == 0)
+    labels = members[:, :-1] > 0  # but having none
+    spare = training[~(labels[training] & (labels[training].sum(axis=0) == 1)).any(axis=1)]
+    if len(spare) and len(training) > 1:
+        part_of[spare[np.argmin(members[spare].sum(axis=1))]] = part
 
 
 def _members(data: LabelledTexts, unit_of: Indices) -> Indices:

@@ -141,6 +141,11 @@ def test_every_label_is_in_training_and_no_text_on_two_sides(labels: list[Label]
     assert not keys[1] & keys[2]
 
 
+def test_a_small_table_has_a_row_in_every_part() -> None:
+    made = parts(data([("a",), ("b",), ("a", "b"), ()] * 3))  # the tenth for validation is one row
+    assert [len(part) for part in (made.train, made.validation, made.test)] == [9, 1, 2]
+
+
 def test_sets_that_teach_nothing_are_refused() -> None:
     with pytest.raises(DataError, match=r"notes\.csv: none of the 20 rows has a label\..*--label-column"):
         parts(data([()] * 20))
