@@ -4,6 +4,7 @@ Exit codes: 0 fine, 1 an error that the message explains, 2 wrong usage, 130 int
 stdout is data; everything else goes to stderr by way of `console`.
 """
 
+import functools
 import logging
 import os
 import signal
@@ -31,14 +32,16 @@ def run(command: Callable[..., Any]) -> NoReturn:
         SystemExit: Always, with the exit code.
     """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(command)
+    app.command()(_told_of_interrupts(command))
     signal.signal(signal.SIGTERM, _terminate)
     _show_logs()
     try:
         app()
     except MedclfError as error:
         _fail(str(error), 1)
-    except KeyboardInterrupt:
+    except _Interrupted as interrupted:
+        if interrupted.told:
+            sys.exit(130)
         _fail("interrupted; nothing was half-written.", 130)
     except BrokenPipeError:  # the reader of stdout has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -55,6 +58,26 @@ def run(command: Callable[..., Any]) -> NoReturn:
             1,
         )
     sys.exit(0)
+
+
+class _Interrupted(Exception):  # noqa: N818  # no error
+    """Ctrl-C, in a form that typer lets through: of a KeyboardInterrupt it makes an exit without a word."""
+
+    def __init__(self, *, told: bool) -> None:
+        """Say whether the command told its user already."""
+        super().__init__()
+        self.told = told
+
+
+def _told_of_interrupts(command: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(command)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt as interrupt:
+            raise _Interrupted(told=bool(str(interrupt))) from interrupt
+
+    return called
 
 
 def _show_logs() -> None:
