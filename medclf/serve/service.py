@@ -15,6 +15,7 @@ import numpy as np
 
 from medclf.errors import InputError, RequestError
 from medclf.labels import Floats
+from medclf.pooling import pool
 from medclf.runtime.texts import N_SHOWN, find_faults
 from medclf.serve.admission import Limits, check_room, check_tokens
 from medclf.serve.batcher import Queue, Waiting, due_times
@@ -245,13 +246,14 @@ class Service:
     async def _run(
         self, model: Model, encoded: dict[int, Encoded], logits: Floats, patience: Patience, timings: Timings
     ) -> None:
-        job = _Job(asyncio.get_running_loop().create_future(), logits, len(encoded), timings)
-        due = due_times(
-            timings.arrived_s, [len(one) for one in encoded.values()], tokens_per_s=self._callers.speed.tokens_per_s
-        )
+        classifier = model.classifier
+        windows = [window for one in encoded.values() for window in one.windows]  # of most texts, the text itself
+        rows = np.full((len(windows), logits.shape[1]), np.nan, dtype=np.float32)
+        job = _Job(asyncio.get_running_loop().create_future(), rows, len(windows), timings)
+        due = due_times(timings.arrived_s, [len(one) for one in windows], tokens_per_s=self._callers.speed.tokens_per_s)
         texts = [
-            Waiting(model.classifier, len(one), due_s, _Text(one, job, row))
-            for (row, one), due_s in zip(encoded.items(), due, strict=True)
+            Waiting(classifier, len(one), due_s, _Text(one, job, row))
+            for row, (one, due_s) in enumerate(zip(windows, due, strict=True))
         ]
         self._jobs.add(job)
         try:
@@ -264,6 +266,9 @@ class Service:
             if not job.future.done():
                 raise _given_up(gone=patience.gone.done())
             job.future.result()
+            n_windows = np.array([one.n_windows for one in encoded.values()], dtype=np.int64)
+            pooling, labels = classifier.manifest.long_text.pooling, classifier.labels
+            logits[list(encoded)] = pool(rows, n_windows, pooling, multi_label=labels.multi_label)
         finally:
             self._jobs.discard(job)
             self._callers.discard(texts)

@@ -1,15 +1,19 @@
 """Predictions over HTTP: the answers of the offline classifier, and clear errors that quote nothing."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import LABELS
-from serve.conftest import CANARY, Running
+from serve.conftest import CANARY, Running, running
 
+from medclf.long_text import LongText
 from medclf.runtime import Classifier
 from medclf.runtime.occlusion import explain
+from medclf.serve.options import ServeOptions
 
 
 def test_answers_are_those_of_the_offline_classifier(server: Running, tiny_bundle: Path, texts: list[str]) -> None:
@@ -210,3 +214,26 @@ def test_what_cannot_be_explained(server: Running, body: object, what: str) -> N
     assert reply.status == 422
     assert what in reply.json["error"]
     assert CANARY not in reply.body.decode()
+
+
+def test_windows_of_a_long_text_are_batched_one_by_one_and_pooled(tiny_bundle: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+    manifest = json.loads((folder / "medclf.json").read_bytes())
+    whole = LongText.of("windows", max_length=32, stride=20)
+    manifest |= {"max_length": 32, "long_text": str(whole), "golden": {}}
+    (folder / "medclf.json").write_text(json.dumps(manifest))
+    texts = ["baba cece " * n for n in (1, 40, 100, 5)] + ["didi " * 5000]
+    with Classifier.load(folder) as classifier, pytest.MonkeyPatch.context() as patch:
+        offline = classifier.classify(texts)
+        patch.setattr("medclf.serve.bundles.check_golden", lambda _classifier: "")
+        with running(ServeOptions((str(folder),))) as server:
+            results = server.post("/v1/predict", {"texts": texts}).json["results"]
+            ran = re.findall(r'^medclf_batch_tokens_bucket{le="512.0"} (.*)|^medclf_batch_tokens_count (.*)',
+                             server.get("/metrics").body.decode(), re.M)  # fmt: skip
+            paired = server.post("/v1/predict", {"texts": ["baba"], "pairs": ["cece"]})
+    assert ran[0][0] == ran[1][1] != "0.0"  # no batch is over 512 tokens
+    assert [one["label"] for one in results] == offline.labels
+    assert [one["truncated"] for one in results] == offline.truncated.tolist() == [False] * 4 + [True]
+    served = np.array([[one["probabilities"][name] for name in LABELS] for one in results])
+    np.testing.assert_allclose(served, offline.probabilities, atol=1e-3)
+    assert (paired.status, "trained on single texts" in paired.json["error"]) == (422, True)
