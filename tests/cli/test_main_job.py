@@ -58,7 +58,8 @@ def test_each_command_takes_up_what_the_one_before_left(folder: Path, done: Done
     assert {path.name for path in folder.iterdir()} == {"abstracts.csv", "checkpoint", "bundle", "labels.jsonl"}
     assert all(json.loads(done[name].stdout) for name in ("train", "verify", "predict", "bench"))
     assert done["export"].stdout == ""
-    paths = [path["path"] for path in json.loads(done["bench"].stdout)["paths"]]
+    (workload,) = json.loads(done["bench"].stdout)["workloads"]
+    paths = [path["path"] for path in workload["paths"]]
     assert len(paths) == 4, paths  # both models of the bundle, PyTorch in both ways
 
 

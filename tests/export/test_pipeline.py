@@ -261,8 +261,8 @@ def test_a_tokenizer_that_libmedclf_cannot_mirror(
     export_bundle(ExportOptions(checkpoint, tmp_path / "bundle"))
     assert re.search("libmedclf will not open them: the normalizer of its tokenizer is Lowercase", caplog.text)
     props = {entry.key for entry in onnx.load(tmp_path / "bundle/onnx/model.onnx").metadata_props}
-    assert props == {f"medclf.{key}" for key in ("schema_version", "task", "labels", "thresholds", "max_length",
-                                                 "long_text")}  # fmt: skip
+    assert props == {f"medclf.{key}" for key in ("schema_version", "task", "labels", "thresholds", "abstain_below",
+                                                 "max_length", "long_text")}  # fmt: skip
     with Classifier.load(tmp_path / "bundle") as classifier:
         assert classifier.predict(["baba CEDI"]) == classifier.predict(["BABA cedi"])
 
