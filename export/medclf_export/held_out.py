@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from medclf.data.known_labels import check_labels
 from medclf.data.tables import LabelledTexts, read_labelled
-from medclf.errors import DataError
-from medclf.labels import Label, Labels, Targets, names_of
+from medclf.labels import Label, Labels, Targets
 from medclf.tokenizer import Encoded, TextEncoder
 from medclf.train.checkpoint import SplitRecord, TrainingRecord
 
@@ -112,19 +112,8 @@ def _held_out(parts: Sequence[LabelledTexts], labels: Labels, encoder: TextEncod
     encoded: list[Encoded] = []
     names: list[Label] = []
     for part in parts:
-        _check_labels(part, labels)
+        check_labels(part, labels)
         encoded += encoder.encode(part.texts, part.pairs)
         names += part.labels
     source = "; ".join(f"{part.file.name} (SHA-256 {part.sha256[:12]}), {len(part)} rows" for part in parts)
     return HeldOut(encoded, labels.targets(names), source)
-
-
-def _check_labels(table: LabelledTexts, labels: Labels) -> None:
-    unknown = sorted({name for label in table.labels for name in names_of(label)} - set(labels.names))
-    if unknown:
-        rows = [row for row, label in zip(table.rows, table.labels, strict=True) if {*names_of(label)} & {*unknown}]
-        raise DataError(
-            f"{table.file}: {len(rows)} row(s) have {len(unknown)} label(s) that training never saw: "
-            f"{', '.join(unknown[:5])} (rows {', '.join(map(str, rows[:5]))}{', ...' if len(rows) > 5 else ''}). "
-            f"Remove them or train with them; the checkpoint knows {', '.join(labels.names)}."
-        )

@@ -210,11 +210,12 @@ class Export:
         logits = {precision: draft.logits(golden).tolist() for precision, draft in drafts.items()}
         manifest = describe(source.checkpoint, source.record, models, logits, self._refused)
         rows = self._rows
-        evaluation = None if rows is None else Evaluation(rows.source, rows.label_ids, self._logits)
+        evaluation = None if rows is None else Evaluation.of(manifest, rows.source, rows.label_ids, self._logits)
+        measured, where = (None, "") if evaluation is None else (evaluation.measured, evaluation.source)
         contents = {
             **source.tokenizer_files,
             "config.json": (source.checkpoint.folder / "config.json").read_bytes(),
-            "README.md": model_card(manifest).encode(),
+            "README.md": model_card(manifest, measured, source=where).encode(),
             "report.html": report(manifest, evaluation).encode(),
         }
         return write_bundle(self._folder, manifest, contents)

@@ -67,6 +67,17 @@ class Baseline:
             found = fit_thresholds(self.probabilities(validation), self._labels.targets(validation.labels))
             self._labels = replace(self._labels, thresholds=found)
 
+    def predict(self, data: LabelledTexts) -> Targets:
+        """Say which label, or labels, each text is given.
+
+        Args:
+            data: At least one text.
+
+        Returns:
+            int64 [texts], or bool [texts, labels] where a text may have several.
+        """
+        return self._labels.predicted(self.probabilities(data))
+
     def score(self, data: LabelledTexts) -> dict[str, Any]:
         """Score the baseline on a part.
 
@@ -76,8 +87,7 @@ class Baseline:
         Returns:
             As `medclf.evaluate.metrics.scores`.
         """
-        predicted = self._labels.predicted(self.probabilities(data))
-        return scores(self._labels.targets(data.labels), predicted, self._labels.names)
+        return scores(self._labels.targets(data.labels), self.predict(data), self._labels.names)
 
     def probabilities(self, data: LabelledTexts) -> Floats:
         """Give the probability of each label.

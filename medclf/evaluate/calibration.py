@@ -33,10 +33,77 @@ def expected_calibration_error(probabilities: Floats, correct: Bools, n_bins: in
     Returns:
         0 to 1.
     """
-    # bin i holds (i / n, (i + 1) / n], and the first one 0 too
-    bins = np.clip(np.ceil(probabilities.astype(float) * n_bins).astype(int) - 1, 0, n_bins - 1)
+    bins = _bins(probabilities, n_bins)
     gaps = np.bincount(bins, weights=probabilities.astype(float) - correct, minlength=n_bins)
     return float(np.abs(gaps).sum() / len(probabilities))
+
+
+def _bins(probabilities: Floats, n_bins: int) -> npt.NDArray[np.int64]:
+    """Bin i holds (i / n, (i + 1) / n], and the first one 0 too."""
+    found: npt.NDArray[np.int64] = np.ceil(probabilities.astype(float) * n_bins).astype(np.int64) - 1
+    return np.clip(found, 0, n_bins - 1)
+
+
+def reliability(probabilities: Floats, correct: Bools, n_bins: int = 10) -> list[dict[str, float]]:
+    """Hold probabilities against frequencies, bin by bin (DeGroot and Fienberg 1983).
+
+    Args:
+        probabilities: float [n].
+        correct: bool [n]; whether what each probability was given to is so.
+        n_bins: Number of bins of equal width.
+
+    Returns:
+        Of each bin that is not empty `low` and `high`, its ends; `n`; `confidence`, its mean probability; `accuracy`,
+        the share that is correct.
+    """
+    bins = _bins(probabilities, n_bins)
+    return [
+        {
+            "low": i / n_bins,
+            "high": (i + 1) / n_bins,
+            "n": int((bins == i).sum()),
+            "confidence": float(probabilities[bins == i].mean()),
+            "accuracy": float(correct[bins == i].mean()),
+        }
+        for i in np.unique(bins).tolist()
+    ]
+
+
+def outcomes(labels: Labels, probabilities: Floats, targets: Targets) -> tuple[Floats, Bools]:
+    """Give the probabilities that calibration is about, and whether what each says is so.
+
+    Args:
+        labels: The label contract.
+        probabilities: float32 [texts, labels].
+        targets: int64 [texts] or bool [texts, labels]; what is right.
+
+    Returns:
+        Of each text that of the given label; with several labels a text, of every label of every text.
+    """
+    if labels.multi_label:
+        return probabilities.ravel(), targets.astype(bool).ravel()
+    return probabilities.max(axis=-1), probabilities.argmax(axis=-1) == targets
+
+
+def proper_scores(labels: Labels, probabilities: Floats, targets: Targets) -> dict[str, float]:
+    """Give the two scores that only true probabilities make best (Gneiting and Raftery 2007); lower is better.
+
+    Args:
+        labels: The label contract.
+        probabilities: float32 [texts, labels].
+        targets: int64 [texts] or bool [texts, labels]; what is right.
+
+    Returns:
+        `brier`, the mean squared distance of a text's probabilities to 0 and 1, summed over the labels for one label a
+        text and averaged for several; `log_loss`, the mean cross-entropy in nats.
+    """
+    truth = targets if labels.multi_label else targets[:, None] == np.arange(len(labels))
+    squares = (probabilities.astype(float) - truth) ** 2
+    likely = np.clip(probabilities.astype(float), 1e-7, 1 - 1e-7)  # float32 rounds to 0 and 1
+    if labels.multi_label:
+        return {"brier": float(squares.mean()),
+                "log_loss": float(-np.log(np.where(truth, likely, 1 - likely)).mean())}  # fmt: skip
+    return {"brier": float(squares.sum(axis=1).mean()), "log_loss": float(-np.log(likely[truth]).mean())}
 
 
 def calibration_error(labels: Labels, probabilities: Floats, targets: Targets) -> float:
@@ -50,9 +117,7 @@ def calibration_error(labels: Labels, probabilities: Floats, targets: Targets) -
     Returns:
         That of the given label's probability; with several labels a text, over every label of every text.
     """
-    if labels.multi_label:
-        return expected_calibration_error(probabilities.ravel(), targets.astype(bool).ravel())
-    return expected_calibration_error(probabilities.max(axis=-1), probabilities.argmax(axis=-1) == targets)
+    return expected_calibration_error(*outcomes(labels, probabilities, targets))
 
 
 def fit_temperature(logits: Floats, targets: Targets, pool: Callable[[Any], Any] = lambda logits: logits) -> float:

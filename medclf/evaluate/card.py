@@ -1,18 +1,26 @@
 """The model card of a bundle, its `README.md`: what the model is, what was measured, and its limits."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from medclf.bundle import Manifest
+from medclf.evaluate.metrics import SHOWN
+from medclf.evaluate.sections import percent, with_interval
 
 
-def model_card(manifest: Manifest) -> str:
+def model_card(manifest: Manifest, measured: Mapping[str, Any] | None = None, *, source: str = "") -> str:
     """Write the card.
 
     Args:
         manifest: Of the bundle.
+        measured: Name of a model -> as `medclf.evaluate.measure` gives it, the one that is served first; None for none.
+        source: Which rows it was measured on.
 
     Returns:
         Markdown with the YAML head that Hugging Face reads.
     """
-    return "\n".join([*_head(), "", *_about(manifest), "", *_measured(manifest), "", *_use(), "", *_limits(), ""])
+    parts = [_head(), _about(manifest), _gates(manifest), *_scores(measured or {}, source), _use(), _limits()]
+    return "\n".join("\n".join([*part, ""]) for part in parts)
 
 
 def _head() -> list[str]:
@@ -49,7 +57,7 @@ def _abstention(manifest: Manifest) -> list[str]:
     return [] if below is None else [f"- A text gets no label where the confidence is below {below:g}: a person looks"]
 
 
-def _measured(manifest: Manifest) -> list[str]:
+def _gates(manifest: Manifest) -> list[str]:
     lines = ["## Measured", "", "Details are in `report.html` and `medclf.json`.", ""]
     for precision, model in manifest.models.items():
         if "parity" in model.gates:
@@ -62,6 +70,40 @@ def _measured(manifest: Manifest) -> list[str]:
                 f"{speed['speedup']:.2f} times the speed"
             )
     return lines
+
+
+def _scores(measured: Mapping[str, Any], source: str) -> list[list[str]]:
+    """What was measured on labelled rows, each model in a table, the labels of the one that is served."""
+    if not measured:
+        return []
+    first = next(iter(measured.values()))
+    shown = [name for name in SHOWN if name in first["scores"]]
+    head = ("model", *(SHOWN[name] for name in shown), "ECE before temperature", "ECE", "AURC")
+    rows = [
+        (
+            name,
+            *(with_interval(one["scores"][score], one["intervals"][score]) for score in shown),
+            f"{one['calibration']['ece_before']:.3f}",
+            f"{one['calibration']['ece']:.3f}",
+            f"{one['selective']['aurc']:.4f}",
+        )
+        for name, one in measured.items()
+    ]
+    each = [
+        (name, f"{one['support']:,}", percent(one["precision"]), percent(one["recall"] if one["support"] else None),
+         with_interval(one["f1"], first["intervals"]["per_class"][name]) if one["support"] else "–")
+        for name, one in first["scores"]["per_class"].items()
+    ]  # fmt: skip
+    note = "In brackets: 95 % intervals (bootstrap). ECE: calibration error. AURC: area under risk against coverage."
+    return [
+        [f"On {source}. {note}", "", *_markdown(head, rows)],
+        _markdown(("label", "texts", "precision", "recall", "F1"), each),
+    ]
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [header, ["---"] * len(header), *rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
 
 
 def _use() -> list[str]:

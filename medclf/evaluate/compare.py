@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from math import comb
 from typing import Any
 
-import numpy as np
-
+from medclf.evaluate.intervals import resampled_macro_f1
 from medclf.evaluate.metrics import macro_f1, same
+from medclf.evaluate.resampling import N_RESAMPLES, Groups, interval
 from medclf.labels import Labels, Targets
 
 
@@ -38,13 +38,16 @@ class Comparison:
     mcnemar_p: float
 
 
-def compare(labels: Targets, reference: Targets, candidate: Targets, *, n_resamples: int = 1000) -> Comparison:
+def compare(
+    labels: Targets, reference: Targets, candidate: Targets, *, groups: Groups = None, n_resamples: int = N_RESAMPLES
+) -> Comparison:
     """Compare two models' labels on rows whose labels are known.
 
     Args:
         labels: int64 [rows] or bool [rows, labels]; what is right.
         reference: The same shape; what the reference says.
         candidate: The same shape; what the candidate says.
+        groups: Which rows belong together and are drawn together, such as those of a patient; None for none.
         n_resamples: Of the bootstrap.
 
     Returns:
@@ -60,7 +63,7 @@ def compare(labels: Targets, reference: Targets, candidate: Targets, *, n_resamp
         reference_f1=before,
         candidate_f1=after,
         f1_drop=100 * (before - after),
-        f1_drop_interval=paired_bootstrap(labels, reference, candidate, n_resamples=n_resamples),
+        f1_drop_interval=paired_bootstrap(labels, reference, candidate, groups=groups, n_resamples=n_resamples),
         worse=worse,
         better=better,
         mcnemar_p=mcnemar(worse, better),
@@ -89,7 +92,7 @@ def flips(labels: Labels, reference: Targets, candidate: Targets) -> list[dict[s
 
 
 def paired_bootstrap(
-    labels: Targets, reference: Targets, candidate: Targets, *, n_resamples: int = 1000
+    labels: Targets, reference: Targets, candidate: Targets, *, groups: Groups = None, n_resamples: int = N_RESAMPLES
 ) -> tuple[float, float]:
     """Give the 95 % interval of the drop in macro-F1: rows are drawn with replacement, the same for both models.
 
@@ -97,18 +100,14 @@ def paired_bootstrap(
         labels: int64 [rows] or bool [rows, labels].
         reference: The same shape.
         candidate: The same shape.
+        groups: Which rows are drawn together; None for none.
         n_resamples: How often.
 
     Returns:
         The 2.5 % and 97.5 % quantiles of reference minus candidate, in points.
     """
-    chance = np.random.default_rng(0)
-    drops = []
-    for _ in range(n_resamples):
-        rows = chance.integers(0, len(labels), len(labels))
-        drops.append(macro_f1(labels[rows], reference[rows]) - macro_f1(labels[rows], candidate[rows]))
-    low, high = np.quantile(drops, (0.025, 0.975))
-    return float(100 * low), float(100 * high)
+    before, after = resampled_macro_f1(labels, [reference, candidate], groups=groups, n_resamples=n_resamples)
+    return interval(100 * (before - after)) or (0.0, 0.0)
 
 
 def mcnemar(worse: int, better: int) -> float:

@@ -21,6 +21,7 @@ SHOWN = {
     "exact_match": "exact match",
     "micro_f1": "micro-F1",
     "macro_f1": "macro-F1",
+    "weighted_f1": "weighted F1",
     "samples_f1": "samples F1",
 }
 
@@ -63,9 +64,10 @@ def scores(targets: Targets, predicted: Targets, names: Sequence[str]) -> dict[s
         names: Label names in logit order.
 
     Returns:
-        `accuracy` and `macro_f1`; with several labels a text instead of accuracy `exact_match` (the whole set is
-        right), `micro_f1`, and `samples_f1` (mean F1 of the texts; 1 for no label where there is none). Always `n`,
-        and `per_class`: name -> `precision`, `recall`, `f1`, `support`.
+        `accuracy` (which is micro-F1 too), `macro_f1`, and `weighted_f1` (each label counts as often as it occurs);
+        with several labels a text instead of accuracy `exact_match` (the whole set is right), `micro_f1`, and
+        `samples_f1` (the example-based F1: mean over the texts; 1 for no label where there is none). Always `n`, and
+        `per_class`: name -> `precision`, `recall`, `f1`, `support`.
     """
     hits, support, given = _counts(targets, predicted, len(names))
     # 0 where a label never occurs or is never predicted, as scikit-learn's zero_division=0
@@ -77,7 +79,8 @@ def scores(targets: Targets, predicted: Targets, names: Sequence[str]) -> dict[s
         **({"exact_match": right} if several else {"accuracy": right}),
         **({"micro_f1": float(_f1(hits.sum(), support.sum(), given.sum()))} if several else {}),
         "macro_f1": _macro(f1, support),
-        **({"samples_f1": _samples_f1(targets, predicted)} if several else {}),
+        "weighted_f1": float((f1 * support).sum() / max(support.sum(), 1)),
+        **({"samples_f1": float(samples_f1(targets, predicted).mean())} if several else {}),
         "n": len(targets),
         "per_class": {
             name: {
@@ -89,6 +92,20 @@ def scores(targets: Targets, predicted: Targets, names: Sequence[str]) -> dict[s
             for i, name in enumerate(names)
         },
     }
+
+
+def samples_f1(targets: Targets, predicted: Targets) -> Floats:
+    """Give the F1 of each text by itself.
+
+    Args:
+        targets: bool [n, labels].
+        predicted: The same shape.
+
+    Returns:
+        float64 [n]; 1 for no label where there is none.
+    """
+    hits, support, given = (targets & predicted).sum(axis=1), targets.sum(axis=1), predicted.sum(axis=1)
+    return np.where(support + given == 0, 1.0, _f1(hits, support, given))
 
 
 def _counts(targets: Targets, predicted: Targets, n: int) -> tuple[Ints, Ints, Ints]:
@@ -106,8 +123,3 @@ def _f1(hits: Ints, support: Ints, given: Ints) -> Floats:
 
 def _macro(f1: Floats, support: Ints) -> float:
     return float(f1[support > 0].mean()) if support.any() else 0.0
-
-
-def _samples_f1(targets: Targets, predicted: Targets) -> float:
-    hits, support, given = (targets & predicted).sum(axis=1), targets.sum(axis=1), predicted.sum(axis=1)
-    return float(np.where(support + given == 0, 1.0, _f1(hits, support, given)).mean())

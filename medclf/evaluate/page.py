@@ -18,8 +18,24 @@ th { text-align: left; font-weight: 600; } td { font-variant-numeric: tabular-nu
 figure { margin: 1rem 0; } figure svg { background: #fff; height: auto; max-width: 100%; }
 figcaption { color: #5b6068; font-size: .9rem; }
 .scroll { overflow-x: auto; } .note { color: #5b6068; font-size: .9rem; }
+.pair { display: flex; flex-wrap: wrap; gap: 1rem; } .pair > * { flex: 1 1 24rem; min-width: 0; }
+.bar { position: relative; width: 9rem; height: .95rem; background: #8a8f9833; }
+.bar i { position: absolute; inset: 0 auto 0 0; background: #3b78b5; }
+.bar b { position: absolute; top: .36rem; height: .23rem; background: #f0a030; }
+table.heat { font-size: .85rem; } table.heat td { text-align: right; padding: .2rem .4rem; min-width: 1.4rem; }
+table.heat.many { font-size: .62rem; } table.heat.many td, table.heat.many th { padding: .1rem; min-width: .9rem; }
+table.heat.many tbody th { white-space: normal; min-width: 9rem; max-width: 13rem; }
+table.heat thead th { text-align: right; } table.heat tbody th { white-space: nowrap; font-weight: 400; }
+table.heat td.dark { color: #fff; }
+@media print { .scroll { overflow: visible; } }
 @media (prefers-color-scheme: dark) { body { background: #17191c; color: #e6e7e9; } th, td { border-color: #3a3e44; } }
 """
+
+
+class Html(str):
+    """A piece of a page that is markup already, such as a bar in a cell of a table."""
+
+    __slots__ = ()
 
 
 def page(title: str, sections: Iterable[str]) -> str:
@@ -45,7 +61,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
     Args:
         header: Names of the columns.
-        rows: Cells; text is escaped, floats are given four digits.
+        rows: Cells; text is escaped unless it is `Html`, floats are given four digits.
 
     Returns:
         HTML.
@@ -56,6 +72,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, Html):
+        return f"<td>{value}</td>"
     if isinstance(value, float):
         return f'<td class="n">{value:.4f}</td>'
     return f'<td class="n">{value:,}</td>' if isinstance(value, int) else f"<td>{escape(str(value))}</td>"
@@ -77,4 +95,5 @@ def picture(figure: Figure, caption: str) -> str:
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # its width alone is a guess
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     svg = re.sub(r"^.*?(?=<svg )", "", buffer.getvalue(), flags=re.DOTALL)  # not the head of a file of its own
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)  # who drew it, in links
     return f'<figure role="img" aria-label="{escape(caption)}">{svg}<figcaption>{escape(caption)}</figcaption></figure>'

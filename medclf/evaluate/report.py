@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-import numpy as np
-
 from medclf.bundle import Manifest
-from medclf.evaluate.metrics import SHOWN, scores
+from medclf.evaluate.measure import Rows, measure
+from medclf.evaluate.metrics import SHOWN
 from medclf.evaluate.page import page, table
+from medclf.evaluate.sections import details, score_table
 from medclf.labels import Floats, Targets
 
 
@@ -22,13 +22,31 @@ class Evaluation:
 
     Attributes:
         source: Which rows they are.
-        label_ids: int64 [rows] or bool [rows, labels]; what is right.
-        logits: Precision -> float32 [rows, labels].
+        measured: Precision -> as `medclf.evaluate.measure` gives it, the one that is served first.
     """
 
     source: str
-    label_ids: Targets
-    logits: Mapping[str, Floats] = field(default_factory=dict)
+    measured: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, manifest: Manifest, source: str, label_ids: Targets, logits: Mapping[str, Floats]) -> "Evaluation":
+        """Measure the models of a bundle.
+
+        Args:
+            manifest: Of the bundle.
+            source: Which rows they are.
+            label_ids: int64 [rows] or bool [rows, labels]; what is right.
+            logits: Precision -> float32 [rows, labels].
+
+        Returns:
+            The evaluation; INT8 first, where there is one.
+        """
+        rows, ordered = Rows(label_ids), sorted(logits, key=lambda precision: precision != "int8")
+        temperature = manifest.temperature
+        return cls(
+            source,
+            {name: measure(manifest.labels, logits[name], rows, temperature=temperature) for name in ordered},
+        )
 
 
 def report(manifest: Manifest, evaluation: Evaluation | None) -> str:
@@ -86,36 +104,14 @@ def _training(manifest: Manifest) -> str:
 
 
 def _held_out(manifest: Manifest, evaluation: Evaluation) -> str:
-    labels, targets = manifest.labels, evaluation.label_ids
-    summary, details, shown = [], [], []
-    for precision, logits in evaluation.logits.items():
-        predicted = labels.predicted(labels.probabilities(logits))
-        measured = scores(targets, predicted, labels.names)
-        shown = [name for name in SHOWN if name in measured]
-        summary.append((precision, measured["n"], *(measured[name] for name in shown)))
-        per_class = [
-            (name, one["support"], one["precision"], one["recall"], one["f1"])
-            for name, one in measured["per_class"].items()
-        ]
-        details.append(
-            f"<h3>{precision}</h3>"
-            + table(("class", "rows", "precision", "recall", "F1"), per_class)
-            + ("" if labels.multi_label else _confusion(labels.names, targets, predicted))
-        )
-    note = f'<p class="note">Rows: {escape(evaluation.source)}.</p>'
     return (
-        "<h2>On held-out rows</h2>"
-        + note
-        + table(("model", "rows", *(SHOWN[name] for name in shown)), summary)
-        + "".join(details)
+        f'<h2>On held-out rows</h2><p class="note">Rows: {escape(evaluation.source)}.</p>'
+        + score_table(evaluation.measured)
+        + "".join(
+            f"<h2>On held-out rows, {name}</h2>{details(name, manifest.labels.names, measured)}"
+            for name, measured in evaluation.measured.items()
+        )
     )
-
-
-def _confusion(names: Sequence[str], targets: Targets, predicted: Targets) -> str:
-    n = len(names)
-    counts = np.bincount(targets * n + predicted, minlength=n * n).reshape(n, n)
-    rows = [(name, *row.tolist()) for name, row in zip(names, counts, strict=True)]
-    return '<p class="note">Rows: the right class. Columns: what the model said.</p>' + table(("", *names), rows)
 
 
 def _int8(manifest: Manifest) -> str:

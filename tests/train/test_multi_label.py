@@ -89,14 +89,17 @@ def test_scores_are_those_of_the_saved_weights_with_temperature_and_thresholds(
     assert after == pytest.approx(calibration_error(labels, probabilities, targets), abs=1e-4)
 
 
+SCORES = ["exact_match", "micro_f1", "macro_f1", "weighted_f1", "samples_f1"]
+
+
 def test_metrics_hold_every_score(trained: Path) -> None:
     document = json.loads((trained / "metrics.json").read_bytes())
     for part in ("validation", "test"):
         for model in ("model", "baseline", "baseline_balanced"):
-            assert list(document[part][model])[:4] == ["exact_match", "micro_f1", "macro_f1", "samples_f1"]
+            assert list(document[part][model])[:5] == SCORES
         assert document["calibration"][part].keys() == {"ece_before", "ece_after"}
     curve = document["curve"]["validation"]
-    assert curve[0].keys() == {"step", "loss", "exact_match", "micro_f1", "macro_f1", "samples_f1"}
+    assert curve[0].keys() == {"step", "loss", *SCORES}
     best = max(curve, key=lambda point: point["macro_f1"])
     assert document["run"]["best_step"] == best["step"]
     assert document["validation"]["model"]["macro_f1"] == pytest.approx(best["macro_f1"])
