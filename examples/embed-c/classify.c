@@ -16,6 +16,7 @@ static int classify_lines(const medclf_classifier* classifier, float* probabilit
     switch (medclf_predict(classifier, line, strcspn(line, "\n"), &label, probabilities)) {
       case MEDCLF_OK: printf("%ld\t%s\t%.6f\n", row, medclf_label(classifier, label), probabilities[label]); break;
       case MEDCLF_ERROR_INPUT: /* this row alone cannot be classified */
+      case MEDCLF_ABSTAINED:   /* or is left to a person */
         fprintf(stderr, "row %ld: %s\n", row, medclf_last_error());
         break;
       default: fprintf(stderr, "%s\n", medclf_last_error()); return 1;

@@ -27,7 +27,7 @@ from medclf.serve.service import Answer, Question
 from medclf.serve.state import State
 
 HEADER = "inference-header-content-length"
-OUTPUTS = ("label", "probabilities", "logits", "n_tokens", "truncated")
+OUTPUTS = ("label", "probabilities", "logits", "n_tokens", "truncated", "abstained")
 DEFAULT_OUTPUTS = ("label", "probabilities", "n_tokens", "truncated")
 DATATYPES = {"float32": "FP32", "int64": "INT64", "bool": "BOOL", "object": "BYTES"}
 
@@ -142,8 +142,8 @@ def _metadata(model: Model) -> dict[str, Any]:
     n_labels = len(model.classifier.labels)
     inputs = ["text", *(["pair"] if model.classifier.manifest.columns.pair else [])]
     shapes = {"label": [-1], "probabilities": [-1, n_labels], "logits": [-1, n_labels], "n_tokens": [-1],
-              "truncated": [-1]}  # fmt: skip
-    datatypes = {"label": "BYTES", "n_tokens": "INT64", "truncated": "BOOL"}
+              "truncated": [-1], "abstained": [-1]}  # fmt: skip
+    datatypes = {"label": "BYTES", "n_tokens": "INT64", "truncated": "BOOL", "abstained": "BOOL"}
     return {
         "name": model.name,
         "versions": ["1"],
@@ -212,6 +212,7 @@ def _arrays(model: Model, answer: Answer) -> tuple[Arrays, list[str]]:
         "logits": answer.logits,
         "n_tokens": np.array(answer.n_tokens, dtype=np.int64),
         "truncated": np.array(answer.truncated, dtype=np.bool_),
+        "abstained": np.array([label is None and i not in answer.errors for i, label in enumerate(decided)], np.bool_),
     }, given(decided)
 
 

@@ -121,8 +121,11 @@ medclf_status medclf_predict(const medclf_classifier* classifier, const char* te
     results.abstained = &abstained;
     classifier->core.classify({&one, nullptr, 1}, results);
     const auto best = std::max_element(found.begin(), found.end()) - found.begin();
-    if (label != nullptr) *label = abstained != 0 ? MEDCLF_ABSTAINED : static_cast<size_t>(best);
+    if (label != nullptr) *label = static_cast<size_t>(best);
     if (probabilities != nullptr) std::copy(found.begin(), found.end(), probabilities);
+    if (abstained != 0) {
+      throw Error(MEDCLF_ABSTAINED, "the answer is less sure than the bundle's abstain_below: a person should look.");
+    }
   });
 }
 

@@ -1,5 +1,6 @@
 """`medclf.native`: libmedclf in Python, compared with the Python runtime."""
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -70,6 +71,17 @@ def test_abstention_is_that_of_the_python_runtime(library: Path, bundle: Path, t
     assert found.labels[:-1] == expected.labels
     assert found.abstained.tolist() == [*expected.abstained.tolist(), False]
     assert 0 < expected.abstained.sum() < len(texts)
+
+
+def test_one_text_that_is_left_to_a_person(library: Path, bundle: Path) -> None:
+    edit(bundle / "medclf.json", lambda b: b.replace(b'"abstain_below": null', b'"abstain_below": 1.0'))
+    with NativeClassifier.load(bundle, library=library) as native:
+        loaded, label = native._library, ctypes.c_size_t(9)
+        predict = loaded.medclf_predict
+        predict.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p]
+        assert predict(native._handle, b"baba", 4, ctypes.byref(label), None) == 10  # MEDCLF_ABSTAINED
+        assert b"a person should look" in loaded.medclf_last_error()
+        assert label.value < 3  # what it would have been
 
 
 def test_several_labels(library: Path) -> None:

@@ -48,7 +48,8 @@ typedef enum medclf_status {
   MEDCLF_ERROR_RUNTIME = 6,   /* ONNX Runtime is missing, too old, or failed */
   MEDCLF_ERROR_SESSION = 7,   /* the classifier was carried through a fork */
   MEDCLF_ERROR_MEMORY = 8,    /* no memory is left */
-  MEDCLF_ERROR_INTERNAL = 9   /* a bug in this library */
+  MEDCLF_ERROR_INTERNAL = 9,  /* a bug in this library */
+  MEDCLF_ABSTAINED = 10       /* of medclf_predict: less sure than the bundle's abstain_below, a person should look */
 } medclf_status;
 
 typedef enum medclf_precision {
@@ -70,9 +71,6 @@ typedef enum medclf_fault {
   MEDCLF_FAULT_TOO_LONG = 3, /* over 1,000,000 characters */
   MEDCLF_FAULT_ENCODING = 4  /* not UTF-8 */
 } medclf_fault;
-
-/* In place of a label, where a person should look. */
-#define MEDCLF_ABSTAINED ((size_t)-1)
 
 /* A model that is ready to answer. */
 typedef struct medclf_classifier medclf_classifier;
@@ -119,8 +117,8 @@ MEDCLF_API void medclf_close(medclf_classifier* classifier);
 MEDCLF_API medclf_status medclf_classify(const medclf_classifier* classifier, const medclf_text* texts,
                                          const medclf_text* pairs, size_t n, const medclf_results* results);
 
-/* Classifies one text. `label` gets the most probable label, or MEDCLF_ABSTAINED where the answer is less sure than the
- * bundle's abstain_below; `probabilities` [labels]. Either may be NULL. */
+/* Classifies one text. `label` gets the most probable label, `probabilities` [labels]; either may be NULL. Where the
+ * bundle abstains, both are written too, and MEDCLF_ABSTAINED is returned. */
 MEDCLF_API medclf_status medclf_predict(const medclf_classifier* classifier, const char* text, size_t size,
                                         size_t* label, float* probabilities);
 
