@@ -108,7 +108,7 @@ def _every(stream: Iterator[object], n: int) -> Iterator[None]:
     "leak",
     [
         lambda stream: growth_mb(stream, keep=True),  # a caller that keeps every answer
-        lambda stream: growth_mb([list(stream)]),  # one that asks for all of them at a time
+        lambda stream: growth_mb(list(one) for one in [stream]),  # one that asks for all of them at a time
     ],
 )
 def test_a_caller_that_keeps_everything_is_found_out(
