@@ -12,7 +12,7 @@ from rich.progress import Progress
 from medclf.cli.app import console, run
 from medclf.extras import require
 
-WIDTH = 130  # of the table, which is of no use when its columns are cut
+WIDTH = 144  # of the table, which is of no use when its columns are cut
 
 if TYPE_CHECKING:
     from medclf.bench.bench import BenchOptions, Plan
