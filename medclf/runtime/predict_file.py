@@ -2,37 +2,24 @@
 
 import hashlib
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 import medclf
 from medclf.bundle import TextColumns
-from medclf.data.tables import Fault, Row, Table, join_text
+from medclf.data.tables import Fault, Row, Table
 from medclf.errors import DataError, OutputError
 from medclf.runtime.classifier import Classifier
 from medclf.runtime.counts import Counts
 from medclf.runtime.layouts import layout_of
+from medclf.runtime.lines import Line, answer_lines
 from medclf.runtime.output import FileOutput, StreamOutput, open_output
 from medclf.runtime.predict_options import PredictOptions as PredictOptions
 from medclf.runtime.predictions import Predictions
 from medclf.runtime.rows import Quarantined, answer_row, column_types, fault_text, kept_columns, output_columns
-from medclf.runtime.texts import Texts
-from medclf.runtime.windows import windows
 from medclf.runtime.work import Commit
 
 Progress = Callable[[float | None, Counts], None]
-
-
-@dataclass(frozen=True)
-class _Line:
-    """A row of the input with its text, or with what is wrong with it."""
-
-    row: Row
-    text: str
-    pair: str
-    fault: Fault | None
 
 
 class _Job:
@@ -72,25 +59,13 @@ class _Job:
             "medclf": medclf.__version__,
         }
 
-    def lines(self, start: int) -> Iterator[_Line]:
+    def lines(self, start: int) -> Iterator[Line]:
         times = "int64" if self.options.form.name == "parquet" else "string"
         for row in islice(self.table.rows(self.read, dict.fromkeys(self.kept, times)), start, None):
-            line = self._line(row)
+            line = Line.of(row, self.texts)
             if line.fault and self.options.on_error == "fail":
                 raise self.refused(row, line.fault)
             yield line
-
-    def _line(self, row: Row) -> _Line:
-        if row.fault:
-            return _Line(row, "", "", row.fault)
-        found = []
-        for columns in filter(None, (self.texts.text, self.texts.pair)):
-            text, reason = join_text(row, columns)
-            if reason:
-                lengths = [len(cell) for cell in map(row.values.get, columns) if isinstance(cell, str)]
-                return _Line(row, "", "", Fault("+".join(columns), reason, sum(lengths)))
-            found.append(text or "")
-        return _Line(row, found[0], found[1] if self.texts.pair else "", None)
 
     def refused(self, row: Row, fault: Fault) -> DataError:
         """Say which row stops everything."""
@@ -100,9 +75,7 @@ class _Job:
             "Correct the row, or pass --on-error skip or quarantine to classify the others."
         )
 
-    def answer(
-        self, window: list[_Line], predictions: Predictions
-    ) -> tuple[list[dict[str, object]], list[Quarantined]]:
+    def answer(self, window: list[Line], predictions: Predictions) -> tuple[list[dict[str, object]], list[Quarantined]]:
         """Give the rows that are written, and those that are left out."""
         rows: list[dict[str, object]] = []
         left_out: list[Quarantined] = []
@@ -149,8 +122,9 @@ def predict_file(classifier: Classifier, options: PredictOptions, *, progress: P
 
 
 def _classify(job: _Job, output: FileOutput | StreamOutput, progress: Progress | None) -> None:
+    lines = job.lines(output.counts.n_rows)
     begun = time.perf_counter()
-    for window, predictions in _answers(job, job.lines(output.counts.n_rows)):
+    for window, predictions in answer_lines(job.classifier, lines, paired=bool(job.texts.pair)):
         rows, left_out = job.answer(window, predictions)
         now = time.perf_counter()
         counts = Counts.of(predictions, n_quarantined=len(left_out), seconds=now - begun)
@@ -158,15 +132,3 @@ def _classify(job: _Job, output: FileOutput | StreamOutput, progress: Progress |
         begun = now
         if progress:
             progress(job.table.fraction_read, output.counts)
-
-
-def _answers(job: _Job, lines: Iterable[_Line]) -> Iterator[tuple[list[_Line], Predictions]]:
-    waiting: deque[list[_Line]] = deque()  # windows that were read and are not answered yet: two at most
-
-    def texts() -> Iterator[Texts]:
-        for window in windows(lines, lambda line: len(line.text) + len(line.pair)):
-            waiting.append(window)
-            yield [line.text for line in window], [line.pair for line in window] if job.texts.pair else None
-
-    for predictions in job.classifier.classify_windows(texts()):
-        yield waiting.popleft(), predictions
