@@ -1,0 +1,1 @@
+"""Predictions past one machine."""
