@@ -43,6 +43,12 @@ def command(
     learning_rate: Annotated[
         float | None, typer.Option(help="Highest learning rate.", show_default="by the width of the model")
     ] = None,
+    head_learning_rate: Annotated[
+        float | None, typer.Option(help="That of the new head.", show_default="--learning-rate")
+    ] = None,
+    layer_decay: Annotated[
+        float, typer.Option(help="Learning rate of each layer over that of the layer above it, such as 0.9.")
+    ] = 1.0,
     max_length: Annotated[int, typer.Option(help="Most tokens of a row of the model.")] = 256,
     long_text: Annotated[
         str, typer.Option(help="Of a text with more tokens: truncate, head_tail or windows.")

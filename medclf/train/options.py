@@ -34,6 +34,8 @@ class TrainOptions:
         epochs: Most passes over the training part.
         batch_size: Texts in a step, on each device.
         learning_rate: Highest learning rate, reached after the warm-up; None takes one that fits the model's width.
+        head_learning_rate: That of the head and the pooler; None for `learning_rate`.
+        layer_decay: Learning rate of each layer of the encoder over that of the layer above it.
         max_length: Most tokens of one row of the model, special tokens included.
         long_text: What becomes of a text that has more: `truncate` keeps its beginning, `head_tail` its beginning and
             its end, `windows` cuts it into windows, each of which is a row of training with the labels of the text.
@@ -69,6 +71,8 @@ class TrainOptions:
     epochs: int = 3
     batch_size: int = 16
     learning_rate: float | None = None
+    head_learning_rate: float | None = None
+    layer_decay: float = 1.0
     max_length: int = 256
     long_text: str = "truncate"
     stride: int | None = None
@@ -92,6 +96,12 @@ class TrainOptions:
             ("epochs", 1 <= self.epochs <= 10_000, "1 to 10,000"),
             ("batch_size", 1 <= self.batch_size <= 65_536, "1 to 65,536"),
             ("learning_rate", self.learning_rate is None or 0 < self.learning_rate <= 1, "over 0, at most 1"),
+            (
+                "head_learning_rate",
+                self.head_learning_rate is None or 0 < self.head_learning_rate <= 1,
+                "over 0, at most 1",
+            ),
+            ("layer_decay", 0 < self.layer_decay <= 1, "over 0, at most 1"),
             ("max_length", 8 <= self.max_length <= 65_536, "8 to what the model allows"),
             ("weight_decay", 0 <= self.weight_decay <= 1, "0 to 1"),
             ("warmup_ratio", 0 <= self.warmup_ratio < 1, "0 or more, under 1"),

@@ -30,6 +30,7 @@ from medclf.train.checkpoint import TRAINING, SplitRecord, TrainingRecord
 from medclf.train.curve import draw_curve, learning_curve
 from medclf.train.dataset import EncodedTexts
 from medclf.train.fine_tune import Job, Stopped, fine_tune, input_hashes
+from medclf.train.head import start_at_base_rates
 from medclf.train.model import learning_rate_for, load_start, save_tokenizer
 from medclf.train.options import TrainOptions
 from medclf.train.parts import Parts, fix_labels, read_parts
@@ -124,6 +125,7 @@ def fit(parts: Parts, labels: Labels, options: TrainOptions, *, console: Console
         name: EncodedTexts(encoded[name], labels.targets(part.labels), pooling=options.policy.pooling)
         for name, part in parts.named().items()
     }
+    start_at_base_rates(start.model, datasets["train"].targets)
     job = Job(options, arguments, start, datasets, input_hashes(parts, start))
     trainer, seconds = fine_tune(job, console=console)
     outputs = {name: outputs_of(trainer, datasets[name]) for name in SCORED}

@@ -21,6 +21,7 @@ from medclf.evaluate.calibration import fit_thresholds
 from medclf.evaluate.metrics import SHOWN, scores
 from medclf.labels import Floats, Targets, sigmoid
 from medclf.train.dataset import Collate, EncodedTexts, LengthGroupedBatches
+from medclf.train.groups import parameter_groups
 from medclf.train.options import TrainOptions
 
 
@@ -286,6 +287,8 @@ def make_trainer(
         A trainer that has not begun.
     """
     batches = LengthGroupedBatches(train.lengths, options.batch_size, seed=options.seed)
+    optimizer, settings = Trainer.get_optimizer_cls_and_kwargs(arguments, start_model)
+    groups = parameter_groups(start_model, options, learning_rate=arguments.learning_rate)
     return ClassifierTrainer(
         batches=batches,
         warmup_ratio=options.warmup_ratio,
@@ -298,5 +301,6 @@ def make_trainer(
             validation.pool(validation.restore(found.predictions)), validation.targets
         ),
         compute_loss_func=cross_entropy,
+        optimizer_cls_and_kwargs=(optimizer, {**settings, "params": groups}),
         callbacks=[SetEpoch(batches)],
     )
