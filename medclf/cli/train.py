@@ -49,6 +49,11 @@ def command(
     layer_decay: Annotated[
         float, typer.Option(help="Learning rate of each layer over that of the layer above it, such as 0.9.")
     ] = 1.0,
+    loss: Annotated[
+        str, typer.Option(help="cross-entropy; of uneven classes also weighted, focal or logit-adjusted.")
+    ] = "cross-entropy",
+    focal_gamma: Annotated[float | None, typer.Option(help="Of --loss focal.", show_default="2")] = None,
+    tau: Annotated[float | None, typer.Option(help="Of --loss logit-adjusted.", show_default="1")] = None,
     max_length: Annotated[int, typer.Option(help="Most tokens of a row of the model.")] = 256,
     long_text: Annotated[
         str, typer.Option(help="Of a text with more tokens: truncate, head_tail or windows.")

@@ -9,6 +9,7 @@ from medclf.errors import OptionError
 from medclf.long_text import LongText
 
 Device = Literal["auto", "cpu", "cuda"]
+Loss = Literal["cross-entropy", "weighted", "focal", "logit-adjusted"]
 SCRATCH = "scratch"  # as a model: a small BERT without pretrained weights
 VALIDATION_SIZE = 0.1  # of the whole table
 
@@ -36,6 +37,10 @@ class TrainOptions:
         learning_rate: Highest learning rate, reached after the warm-up; None takes one that fits the model's width.
         head_learning_rate: That of the head and the pooler; None for `learning_rate`.
         layer_decay: Learning rate of each layer of the encoder over that of the layer above it.
+        loss: `cross-entropy`; or `weighted`, `focal` or `logit-adjusted` for classes of very different size.
+        focal_gamma: How much texts that are right already lose of their weight, with `focal`; None for 2.
+        tau: Share of the classes' logarithmic priors that is added to the logits in training, with `logit-adjusted`;
+            None for 1.
         max_length: Most tokens of one row of the model, special tokens included.
         long_text: What becomes of a text that has more: `truncate` keeps its beginning, `head_tail` its beginning and
             its end, `windows` cuts it into windows, each of which is a row of training with the labels of the text.
@@ -73,6 +78,9 @@ class TrainOptions:
     learning_rate: float | None = None
     head_learning_rate: float | None = None
     layer_decay: float = 1.0
+    loss: Loss = "cross-entropy"
+    focal_gamma: float | None = None
+    tau: float | None = None
     max_length: int = 256
     long_text: str = "truncate"
     stride: int | None = None
@@ -102,6 +110,9 @@ class TrainOptions:
                 "over 0, at most 1",
             ),
             ("layer_decay", 0 < self.layer_decay <= 1, "over 0, at most 1"),
+            ("loss", self.loss in get_args(Loss), "one of " + ", ".join(get_args(Loss))),
+            ("focal_gamma", self.focal_gamma is None or 0 <= self.focal_gamma <= 10, "0 to 10"),
+            ("tau", self.tau is None or 0 < self.tau <= 10, "over 0, at most 10"),
             ("max_length", 8 <= self.max_length <= 65_536, "8 to what the model allows"),
             ("weight_decay", 0 <= self.weight_decay <= 1, "0 to 1"),
             ("warmup_ratio", 0 <= self.warmup_ratio < 1, "0 or more, under 1"),
@@ -121,6 +132,9 @@ class TrainOptions:
         ]
         named = [*self.text_column, *self.text_pair_column, *self.label_column, *filter(None, [self.group_column])]
         repeated = sorted({name for name in named if named.count(name) > 1})
+        for name, needed in (("focal_gamma", "focal"), ("tau", "logit-adjusted")):
+            if getattr(self, name) is not None and self.loss != needed:
+                faults.append(f"{name} belongs to the loss {needed!r}, but the loss is {self.loss!r}")
         if repeated:
             faults.append(
                 f"column(s) {', '.join(map(repr, repeated))} named twice: text, pair, label and group must differ"
@@ -128,6 +142,22 @@ class TrainOptions:
         if faults:
             raise OptionError("; ".join(faults) + ".")
         self.policy.check(self.max_length, pairs=bool(self.text_pair_column))
+
+    def check_task(self, *, multi_label: bool) -> None:
+        """Refuse what the task does not allow; which task it is, the table says.
+
+        Args:
+            multi_label: Whether a text may have any number of labels.
+
+        Raises:
+            OptionError: The loss or the pooling is not defined for it.
+        """
+        if multi_label and self.loss == "logit-adjusted":
+            raise OptionError(
+                "loss is 'logit-adjusted', which is defined for one label a text, and this table has several. Thresholds "
+                "fitted on validation already do the like for each label; 'weighted' and 'focal' can be used."
+            )
+        self.policy.check(self.max_length, multi_label=multi_label)
 
     @property
     def policy(self) -> LongText:

@@ -115,7 +115,7 @@ def fit(parts: Parts, labels: Labels, options: TrainOptions, *, console: Console
         TrainingError: The run cannot go on, or cannot be resumed.
         OutputError: The disk is full.
     """
-    options.policy.check(options.max_length, multi_label=labels.multi_label)
+    options.check_task(multi_label=labels.multi_label)
     start = load_start(options, labels, [*parts.train.texts, *(parts.train.pairs or [])])
     rate = learning_rate_for(options, start.model.config.hidden_size)
     arguments = training_arguments(options, work_folder(options.output), learning_rate=rate)
@@ -125,7 +125,8 @@ def fit(parts: Parts, labels: Labels, options: TrainOptions, *, console: Console
         name: EncodedTexts(encoded[name], labels.targets(part.labels), pooling=options.policy.pooling)
         for name, part in parts.named().items()
     }
-    start_at_base_rates(start.model, datasets["train"].targets)
+    if options.loss != "weighted":  # which makes every label as frequent as its absence
+        start_at_base_rates(start.model, datasets["train"].targets)
     job = Job(options, arguments, start, datasets, input_hashes(parts, start))
     trainer, seconds = fine_tune(job, console=console)
     outputs = {name: outputs_of(trainer, datasets[name]) for name in SCORED}

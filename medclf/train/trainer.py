@@ -22,6 +22,7 @@ from medclf.evaluate.metrics import SHOWN, scores
 from medclf.labels import Floats, Targets, sigmoid
 from medclf.train.dataset import Collate, EncodedTexts, LengthGroupedBatches
 from medclf.train.groups import parameter_groups
+from medclf.train.losses import Objective, loss_for
 from medclf.train.options import TrainOptions
 
 
@@ -139,23 +140,6 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]  # transformers has no t
                 "Lower --learning-rate, or raise --warmup-ratio."
             )
         return loss
-
-
-def cross_entropy(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-    """Give the mean loss over the texts of a whole step, also where a step is several batches.
-
-    Args:
-        outputs: Of the model; `logits` float32 [batch, labels].
-        labels: int64 [batch]; or float32 [batch, labels], for the mean binary loss over every label of every text.
-        num_items_in_batch: Entries of `labels` in the whole step; None for those of this batch.
-
-    Returns:
-        A scalar.
-    """
-    functional = torch.nn.functional
-    loss = functional.binary_cross_entropy_with_logits if labels.ndim == 2 else functional.cross_entropy
-    total = loss(outputs["logits"].float(), labels, reduction="sum")
-    return total / (labels.numel() if num_items_in_batch is None else num_items_in_batch)
 
 
 def compute_metrics(logits: Floats, targets: Targets) -> dict[str, float]:
@@ -300,7 +284,7 @@ def make_trainer(
         compute_metrics=lambda found: compute_metrics(
             validation.pool(validation.restore(found.predictions)), validation.targets
         ),
-        compute_loss_func=cross_entropy,
+        compute_loss_func=Objective(loss_for(options, train.targets)),
         optimizer_cls_and_kwargs=(optimizer, {**settings, "params": groups}),
         callbacks=[SetEpoch(batches)],
     )

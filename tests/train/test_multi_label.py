@@ -21,10 +21,11 @@ from medclf.evaluate.metrics import scores
 from medclf.tokenizer import TextEncoder
 from medclf.train.checkpoint import read_checkpoint
 from medclf.train.dataset import Collate, EncodedTexts
+from medclf.train.losses import Objective
 from medclf.train.options import TrainOptions
 from medclf.train.parts import fix_labels, read_parts
 from medclf.train.run import Stopped, train
-from medclf.train.trainer import compute_metrics, cross_entropy
+from medclf.train.trainer import compute_metrics
 
 # transformers 4 says so of checkpoints that are written within a second of each other, and goes by their numbers
 pytestmark = pytest.mark.filterwarnings("ignore:mtime may not be reliable")
@@ -202,9 +203,9 @@ def test_batches_hold_a_float_for_every_label(tiny_encoder: Path) -> None:
 def test_loss_of_several_batches_is_the_mean_over_every_label_of_every_text() -> None:
     logits, labels = torch.randn(7, 3), torch.randint(0, 2, (7, 3)).float()
     whole = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels)
-    parts = [cross_entropy({"logits": logits[s]}, labels[s], 21) for s in (slice(0, 5), slice(5, 7))]
+    parts = [Objective()({"logits": logits[s]}, labels[s], 21) for s in (slice(0, 5), slice(5, 7))]
     assert sum(parts) == pytest.approx(whole.item())
-    assert cross_entropy({"logits": logits}, labels).item() == pytest.approx(whole.item())
+    assert Objective()({"logits": logits}, labels).item() == pytest.approx(whole.item())
 
 
 def test_a_model_that_has_just_begun_is_scored_by_its_order() -> None:

@@ -9,12 +9,12 @@ import torch
 
 from medclf.labels import Labels
 from medclf.train.dataset import Collate, EncodedTexts
+from medclf.train.losses import Objective
 from medclf.train.model import load_start
 from medclf.train.options import TrainOptions
 from medclf.train.trainer import (
     ClassifierTrainer,
     EarlyStopping,
-    cross_entropy,
     epochs_without_gain,
     make_trainer,
     training_arguments,
@@ -56,9 +56,9 @@ def test_learning_rate_rises_then_falls_to_zero(trainer: ClassifierTrainer) -> N
 def test_loss_of_a_step_is_the_mean_over_its_texts_also_in_several_batches() -> None:
     logits, labels = torch.randn(7, 3), torch.tensor([0, 1, 2, 0, 1, 2, 0])
     whole = torch.nn.functional.cross_entropy(logits, labels)
-    parts = [cross_entropy({"logits": logits[s]}, labels[s], 7) for s in (slice(0, 5), slice(5, 7))]
+    parts = [Objective()({"logits": logits[s]}, labels[s], 7) for s in (slice(0, 5), slice(5, 7))]
     assert sum(parts) == pytest.approx(whole.item())
-    assert cross_entropy({"logits": logits}, labels).item() == pytest.approx(whole.item())
+    assert Objective()({"logits": logits}, labels).item() == pytest.approx(whole.item())
 
 
 def test_gradients_of_accumulated_batches_are_those_of_one(trainer: ClassifierTrainer) -> None:

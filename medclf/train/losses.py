@@ -1,0 +1,141 @@
+"""What a step makes small: how far the answers are from the labels, and from those of a teacher."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from medclf.labels import Targets
+from medclf.train.options import TrainOptions
+
+GAMMA = 2.0  # the best of Lin et al. (2017)
+TAU = 1.0  # with which Menon et al. (2021) prove that the balanced error is the least
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # logits and targets -> [batch], or [batch, labels]
+
+
+def loss_for(options: TrainOptions, targets: Targets) -> Loss:
+    """Make the loss that the options name, with what it needs of the training part.
+
+    Args:
+        options: Of the run; `loss`, `focal_gamma` and `tau`.
+        targets: int64 [texts] or bool [texts, labels], of the training part.
+
+    Returns:
+        float32 logits [batch, labels] and targets -> the loss of each text, or of each label of each text.
+    """
+    if options.loss == "focal":
+        gamma = GAMMA if options.focal_gamma is None else options.focal_gamma
+        return lambda logits, given: focal_loss(logits, given, gamma=gamma)
+    if options.loss == "weighted":
+        return _weighted(targets)
+    if options.loss == "logit-adjusted":
+        tau = TAU if options.tau is None else options.tau
+        shift = tau * torch.from_numpy(log_priors(targets)).float()
+        return lambda logits, given: plain_loss(logits + shift.to(logits.device), given)
+    return plain_loss
+
+
+def plain_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Give the cross-entropy.
+
+    Args:
+        logits: float32 [batch, labels].
+        targets: int64 [batch], or float32 [batch, labels] for the binary one of each label.
+
+    Returns:
+        [batch], or [batch, labels].
+    """
+    if targets.ndim == 2:
+        return functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return functional.cross_entropy(logits, targets, reduction="none")
+
+
+def focal_loss(logits: torch.Tensor, targets: torch.Tensor, *, gamma: float) -> torch.Tensor:
+    """Give (1 - p)^gamma times the cross-entropy, p being the probability of what is right.
+
+    Lin et al. (2017), Focal loss for dense object detection, equation 4; without alpha. With one label a text p is the
+    softmax of the label; with several, the sigmoid of each.
+
+    Args:
+        logits: float32 [batch, labels].
+        targets: int64 [batch] or float32 [batch, labels].
+        gamma: How much texts that are right already lose of their weight; 0 gives the cross-entropy.
+
+    Returns:
+        [batch], or [batch, labels].
+    """
+    loss = plain_loss(logits, targets)
+    wrong = (-torch.expm1(-loss)).clamp(min=1e-12)  # 1 - p; at 0 the power has no gradient
+    return wrong**gamma * loss
+
+
+def class_weights(targets: Targets) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Weigh classes so that all count alike.
+
+    With one label a text n / (k n_c), as King and Zeng (2001) and "balanced" in scikit-learn: the mean over the training
+    texts is 1. With several the odds against each label, by which texts that have it are weighed (PyTorch's
+    `pos_weight`), with half a text added on either side.
+
+    Args:
+        targets: int64 [texts] or bool [texts, labels]; every class occurs.
+
+    Returns:
+        float64 [labels].
+    """
+    if targets.ndim == 2:
+        given = targets.sum(axis=0)
+        return np.asarray((len(targets) - given + 0.5) / (given + 0.5))
+    counts = np.bincount(targets.astype(np.int64))
+    return np.asarray(len(targets) / (len(counts) * counts))
+
+
+def log_priors(targets: Targets) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Give the logarithm of each class's share of the training texts.
+
+    Menon et al. (2021), Long-tail learning via logit adjustment, equation 10: tau times it is added to the logits in
+    training alone, so that the plain logits rank classes as if all were equally frequent.
+
+    Args:
+        targets: int64 [texts]; every class occurs.
+
+    Returns:
+        float64 [labels].
+    """
+    return np.asarray(np.log(np.bincount(targets.astype(np.int64)) / len(targets)))
+
+
+def _weighted(targets: Targets) -> Loss:
+    weights = torch.from_numpy(class_weights(targets)).float()
+    if targets.ndim == 2:
+        return lambda logits, given: functional.binary_cross_entropy_with_logits(
+            logits, given, pos_weight=weights.to(logits.device), reduction="none"
+        )
+    return lambda logits, given: weights.to(logits.device)[given] * plain_loss(logits, given)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What Trainer calls for the loss of a batch.
+
+    Attributes:
+        loss: Of the labels.
+    """
+
+    loss: Loss = plain_loss
+
+    def __call__(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+        """Give the mean loss over the texts of a whole step, also where a step is several batches.
+
+        Args:
+            outputs: Of the model; `logits` float32 [batch, labels].
+            labels: int64 [batch]; or float32 [batch, labels], for the mean over every label of every text.
+            num_items_in_batch: Entries of `labels` in the whole step; None for those of this batch.
+
+        Returns:
+            A scalar.
+        """
+        total = self.loss(outputs["logits"].float(), labels).sum()
+        return total / (labels.numel() if num_items_in_batch is None else num_items_in_batch)
