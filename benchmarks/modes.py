@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 
 from medclf.bench.environment import environment
-from medclf.bench.texts import read_texts, synthetic_texts
+from medclf.bench.texts import synthetic_texts
 from medclf.bundle import read_manifest, read_verified
+from medclf.data.unlabelled import read_texts
 from medclf.runtime import Classifier
 from medclf.runtime.opening import TOKENIZER
 

@@ -3,14 +3,12 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import tokenizers
 
-from medclf.bundle import Manifest, TextColumns
-from medclf.data.tables import Table, join_text
-from medclf.errors import DataError, OptionError
+from medclf.bundle import Manifest
+from medclf.errors import OptionError
 
 N_WORDS = 2_000  # different words in synthetic texts: as many as a few abstracts have
 SHORTEST = 3  # tokens: [CLS], one word, [SEP]
@@ -43,35 +41,6 @@ def batches_of(texts: Sequence[str], pairs: Sequence[str] | None, size: int) -> 
     """
     starts = range(0, len(texts), size)
     return [TextBatch(list(texts[i : i + size]), list(pairs[i : i + size]) if pairs else None) for i in starts]
-
-
-def read_texts(path: Path, columns: TextColumns, n_texts: int) -> tuple[list[str], list[str] | None]:
-    """Read the first texts of a table.
-
-    Args:
-        path: The table.
-        columns: Columns that make a text.
-        n_texts: How many; fewer are given where the table is shorter.
-
-    Returns:
-        The texts, and the second texts or None.
-
-    Raises:
-        DataError: The table cannot be read, or a row has no text.
-    """
-    texts: list[str] = []
-    pairs: list[str] = []
-    with Table(path) as table:
-        table.check_columns((*columns.text, *columns.pair))
-        for row in table:
-            for part, names in ((texts, columns.text), (pairs, columns.pair)):
-                text, fault = join_text(row, names) if names else ("", None)
-                if text is None:
-                    raise DataError(f"{path}, row {row.number}, column {'+'.join(names)!r}: {fault}. Correct the row.")
-                part.append(text)
-            if len(texts) == n_texts:
-                break
-    return texts, pairs if columns.pair else None
 
 
 def synthetic_texts(tokenizer_json: str, manifest: Manifest, n_texts: int, *, seed: int) -> list[str]:

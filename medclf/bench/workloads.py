@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from medclf.bench.texts import TextBatch, batches_of, read_texts, synthetic_texts, texts_of_length
+from medclf.bench.texts import TextBatch, batches_of, synthetic_texts, texts_of_length
 from medclf.bundle import Manifest
+from medclf.data.unlabelled import read_texts
 
 SEED = 0
 CALLS_OF_A_TURN = 4  # by each of several callers: a turn that ends with all of them busy says little

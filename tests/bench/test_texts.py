@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medclf.bench.texts import SHORTEST, batches_of, one_token_words, read_texts, synthetic_texts, token_lengths
+from medclf.bench.texts import SHORTEST, batches_of, one_token_words, synthetic_texts, token_lengths
 from medclf.bundle import Manifest, TextColumns
-from medclf.errors import DataError, OptionError
+from medclf.errors import OptionError
 from medclf.labels import Labels
 from medclf.tokenizer import TextEncoder
 
@@ -71,18 +71,3 @@ def test_batches_as_they_come() -> None:
     assert [batch.texts for batch in batches] == [["a", "b"], ["c", "d"], ["e"]]
     assert [batch.pairs for batch in batches] == [["v", "w"], ["x", "y"], ["z"]]
     assert batches_of(["a"], None, 64)[0].pairs is None
-
-
-def test_the_first_texts_of_a_table(tmp_path: Path) -> None:
-    path = tmp_path / "t.csv"
-    path.write_text("a,b\none,1\ntwo,2\nthree,3\n")
-    assert read_texts(path, TextColumns(("a",)), 2) == (["one", "two"], None)
-    assert read_texts(path, TextColumns(("a",), ("b",)), 9) == (["one", "two", "three"], ["1", "2", "3"])
-
-
-def test_a_row_without_text(tmp_path: Path) -> None:
-    path = tmp_path / "t.csv"
-    path.write_text("a,b\nCANARY-7f3a,1\n,2\n")
-    with pytest.raises(DataError, match="row 2, column 'a': is empty") as caught:
-        read_texts(path, TextColumns(("a",)), 9)
-    assert "CANARY" not in str(caught.value)
