@@ -37,6 +37,18 @@ def command(
     model: Annotated[
         str, typer.Option(help="Hub id or folder of a BERT, or 'scratch' for a small one without pretrained weights.")
     ] = "bert-base-uncased",
+    teacher: Annotated[
+        Path | None, typer.Option(help="Checkpoint of a larger model, whose answers are learned beside the labels.")
+    ] = None,
+    layers: Annotated[int | None, typer.Option(help="Of a model that is cut out of the teacher.")] = None,
+    hidden_size: Annotated[int | None, typer.Option(help="Width of such a model.")] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="Weight of the labels beside the teacher, 0 to 1.", show_default="0.5")
+    ] = None,
+    teacher_temperature: Annotated[
+        float | None, typer.Option(help="At which answers are compared with the teacher's.", show_default="2")
+    ] = None,
+    unlabelled: Annotated[Path | None, typer.Option(help="Table of texts for the teacher alone to answer.")] = None,
     output: Annotated[Path, typer.Option(help="Checkpoint folder to write.")] = Path("checkpoint"),
     epochs: Annotated[int, typer.Option(help="Most passes over the training data.")] = 3,
     batch_size: Annotated[int, typer.Option(help="Texts in a step, on each device.")] = 16,
@@ -111,7 +123,12 @@ def command(
         typer.echo(document, nl=False)
 
 
-MODELS = {"baseline": "TF-IDF + LR", "baseline_balanced": "TF-IDF + LR, balanced classes", "model": "BERT"}
+MODELS = {
+    "baseline": "TF-IDF + LR",
+    "baseline_balanced": "TF-IDF + LR, balanced classes",
+    "teacher": "teacher",
+    "model": "BERT",
+}
 
 
 def _table(metrics: dict[str, Any]) -> Table:
@@ -121,7 +138,8 @@ def _table(metrics: dict[str, Any]) -> Table:
     table = Table("part", "rows", "model", *(SHOWN[name] for name in names))
     for part in ("validation", "test"):
         for name, shown in MODELS.items():
-            scored = metrics[part][name]
+            if (scored := metrics[part].get(name)) is None:
+                continue
             table.add_row(part, f"{scored['n']:,}", shown, *(f"{scored[one]:.3f}" for one in names))
         table.add_section()
     return table

@@ -23,44 +23,67 @@ class Example:
 
     Attributes:
         encoded: The token ids of a text, or of a window of it.
-        target: Position of the text's label in logit order, or bool [labels] where it may have several.
+        target: Position of the text's label in logit order, or [labels] where it may have several; -1 or NaN where
+            there is no label and a teacher alone answers.
+        teacher_logits: What a teacher answers; None without one.
     """
 
     encoded: Encoded
-    target: np.int64 | npt.NDArray[np.bool_]
+    target: np.int64 | npt.NDArray[np.bool_ | np.float32]
+    teacher_logits: Floats | None = None
 
 
 class EncodedTexts(Dataset[Example]):
     """A part of the data, encoded: an example for each text, or for each window of each text.
 
     Attributes:
-        targets: int64 [texts], or bool [texts, labels].
+        targets: int64 [texts], or bool [texts, labels], of the texts that have labels, which are the first.
         lengths: int64 [examples], tokens of each.
+        teacher_logits: float32 [examples, labels], what a teacher answers; None without one.
     """
 
     targets: Targets
     lengths: Ints
+    teacher_logits: Floats | None
 
     def __init__(self, encoded: Sequence[Encoded], targets: Targets, *, pooling: Pooling = "mean") -> None:
         """Keep the texts in the order given.
 
         Args:
             encoded: One entry a text.
-            targets: int64 [texts], or bool [texts, labels].
+            targets: int64 [texts], or bool [texts, labels]; fewer where the last texts have a teacher's answer alone.
             pooling: How the answers of windows become that of a text.
         """
+        self._encoded = encoded
         self._windows = [window for one in encoded for window in one.windows]
         self._n_windows = np.array([one.n_windows for one in encoded], dtype=np.int64)
         self._text = np.repeat(np.arange(len(encoded)), self._n_windows)  # of each window
         self._pooling = pooling
         self.targets = targets
+        self.teacher_logits = None
+        several = targets.ndim == 2
+        self._no_target = np.full(targets.shape[1], np.nan, np.float32) if several else np.int64(-1)
         self.lengths = np.array([len(one) for one in self._windows], dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self._windows)
 
     def __getitem__(self, index: int) -> Example:
-        return Example(self._windows[index], self.targets[self._text[index]])
+        taught = None if self.teacher_logits is None else self.teacher_logits[index]
+        text = self._text[index]
+        target = self.targets[text] if text < len(self.targets) else self._no_target
+        return Example(self._windows[index], target, taught)
+
+    def followed_by(self, encoded: Sequence[Encoded]) -> "EncodedTexts":
+        """Give the same texts and, after them, others that have no labels.
+
+        Args:
+            encoded: One entry a text.
+
+        Returns:
+            All of them.
+        """
+        return EncodedTexts([*self._encoded, *encoded], self.targets, pooling=self._pooling)
 
     def by_length(self) -> "Subset[Example]":
         """Give the same examples, the longest first, so that consecutive ones make batches with little padding."""
@@ -112,11 +135,14 @@ class Collate:
 
         Returns:
             int64 tensors: `input_ids`, `attention_mask`, `token_type_ids` [batch, sequence], and `labels` [batch], or
-            float32 [batch, labels] where a text may have several.
+            float32 [batch, labels] where a text may have several; with a teacher, its `teacher_logits` [batch, labels].
         """
         feed = self.encoder.pad([example.encoded for example in examples]).feed()
         tensors = {name: torch.from_numpy(array) for name, array in feed.items()}
         targets = torch.from_numpy(np.stack([example.target for example in examples]))
+        taught = [example.teacher_logits for example in examples if example.teacher_logits is not None]
+        if taught:
+            tensors["teacher_logits"] = torch.from_numpy(np.stack(taught))
         return {**tensors, "labels": targets.float() if targets.ndim == 2 else targets}
 
 

@@ -33,11 +33,13 @@ class Start:
         model: A sequence classifier of transformers with a new head, float32.
         tokenizer_json: Contents of its `tokenizer.json`.
         encoder: The same tokenizer with the run's policy for long texts.
+        head_is_new: Whether the head has random weights, and not those of a classifier with as many labels.
     """
 
     model: Any
     tokenizer_json: str
     encoder: TextEncoder
+    head_is_new: bool = True
 
 
 def load_start(options: TrainOptions, labels: Labels, texts: Sequence[str]) -> Start:
@@ -65,7 +67,7 @@ def load_start(options: TrainOptions, labels: Labels, texts: Sequence[str]) -> S
         encoder = TextEncoder(tokenizer_json, max_length=options.max_length, long_text=options.policy)
         return Start(model, tokenizer_json, encoder)
     source, local = _source(options.model)
-    config = _config(source, local=local)
+    config = encoder_config(source, local=local)
     positions = getattr(config, "max_position_embeddings", None)
     if positions is not None and options.max_length > positions:
         raise OptionError(f"max_length is {options.max_length}, but {options.model} has {positions} positions only.")
@@ -73,7 +75,8 @@ def load_start(options: TrainOptions, labels: Labels, texts: Sequence[str]) -> S
     encoder = _encoder(source, tokenizer_json, options, vocab_size=config.vocab_size)
     config.update(labels.config())
     transformers.set_seed(options.seed)
-    return Start(_weights(source, config, local=local), tokenizer_json, encoder)
+    model, new = load_classifier(source, config, local=local)
+    return Start(model, tokenizer_json, encoder, head_is_new=bool(new))
 
 
 def learning_rate_for(options: TrainOptions, hidden_size: int) -> float:
@@ -146,7 +149,19 @@ def _unavailable(source: str, error: Exception, *, local: bool) -> CheckpointErr
     return CheckpointError(f"model {source}: it {where} ({reason}). {WHAT_TO_DO}")
 
 
-def _config(source: str, *, local: bool) -> Any:
+def encoder_config(source: str, *, local: bool) -> Any:
+    """Read the configuration of an encoder.
+
+    Args:
+        source: Its folder or hub id.
+        local: Whether it is a folder.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        CheckpointError: It cannot be had, or is not that of a BERT-like encoder.
+    """
     try:
         config = transformers.AutoConfig.from_pretrained(source, local_files_only=local, trust_remote_code=False)
     except Exception as error:  # the hub has errors of its own
@@ -191,7 +206,20 @@ def _encoder(source: str, tokenizer_json: str, options: TrainOptions, *, vocab_s
     return encoder
 
 
-def _weights(source: str, config: Any, *, local: bool) -> Any:
+def load_classifier(source: str, config: Any, *, local: bool) -> tuple[Any, list[str]]:
+    """Load an encoder with a head for the labels of its configuration.
+
+    Args:
+        source: Its folder or hub id.
+        config: Of `encoder_config`, with labels.
+        local: Whether it is a folder.
+
+    Returns:
+        A sequence classifier, float32; and the names of the head's weights that are new, without the pooler's.
+
+    Raises:
+        CheckpointError: Weights cannot be had, or some of the encoder are missing.
+    """
     if local and not any(Path(source).glob("*.safetensors")):
         raise CheckpointError(
             f"model {source}: no model.safetensors in the folder, and pickled weights are never opened. "
@@ -219,4 +247,4 @@ def _weights(source: str, config: Any, *, local: bool) -> Any:
             f"model {source}: {len(encoder_keys)} weights of the encoder are missing or have another shape than "
             f"config.json says, such as {encoder_keys[0]}. The model is damaged: get it again."
         )
-    return model
+    return model, sorted(key for key in wrong if key in head)

@@ -10,6 +10,7 @@ from medclf.long_text import LongText
 
 Device = Literal["auto", "cpu", "cuda"]
 Loss = Literal["cross-entropy", "weighted", "focal", "logit-adjusted"]
+MODEL = "bert-base-uncased"
 SCRATCH = "scratch"  # as a model: a small BERT without pretrained weights
 VALIDATION_SIZE = 0.1  # of the whole table
 
@@ -31,6 +32,12 @@ class TrainOptions:
         test_data: Table of the test part; None takes `test_size` of `data`.
         test_size: Share of the rows of `data` that is kept for the test, 0 to 0.8.
         model: Hub id or folder of a BERT-like encoder, or `scratch` for a small BERT without pretrained weights.
+        teacher: Checkpoint of a larger model, whose answers the model learns beside the labels; None for none.
+        layers: Layers of a model that is cut out of the teacher, in place of `model`; None for the teacher's.
+        hidden_size: Width of such a model; None for the teacher's.
+        alpha: Weight of the labels in the loss, 0 to 1; the rest is the teacher's. None for a half.
+        teacher_temperature: Divisor of both models' logits where they are compared; None for 2.
+        unlabelled: Table of texts on which only the teacher's answers are learned.
         output: Checkpoint folder to write.
         epochs: Most passes over the training part.
         batch_size: Texts in a step, on each device.
@@ -71,7 +78,13 @@ class TrainOptions:
     eval_data: Path | None = None
     test_data: Path | None = None
     test_size: float = 0.2
-    model: str = "bert-base-uncased"
+    model: str = MODEL
+    teacher: Path | None = None
+    layers: int | None = None
+    hidden_size: int | None = None
+    alpha: float | None = None
+    teacher_temperature: float | None = None
+    unlabelled: Path | None = None
     output: Path = Path("checkpoint")
     epochs: int = 3
     batch_size: int = 16
@@ -113,6 +126,14 @@ class TrainOptions:
             ("loss", self.loss in get_args(Loss), "one of " + ", ".join(get_args(Loss))),
             ("focal_gamma", self.focal_gamma is None or 0 <= self.focal_gamma <= 10, "0 to 10"),
             ("tau", self.tau is None or 0 < self.tau <= 10, "over 0, at most 10"),
+            ("layers", self.layers is None or self.layers >= 1, "1 or more"),
+            ("hidden_size", self.hidden_size is None or self.hidden_size >= 1, "1 or more"),
+            ("alpha", self.alpha is None or 0 <= self.alpha <= 1, "0 to 1"),
+            (
+                "teacher_temperature",
+                self.teacher_temperature is None or 0 < self.teacher_temperature <= 100,
+                "over 0, at most 100",
+            ),
             ("max_length", 8 <= self.max_length <= 65_536, "8 to what the model allows"),
             ("weight_decay", 0 <= self.weight_decay <= 1, "0 to 1"),
             ("warmup_ratio", 0 <= self.warmup_ratio < 1, "0 or more, under 1"),
@@ -135,6 +156,7 @@ class TrainOptions:
         for name, needed in (("focal_gamma", "focal"), ("tau", "logit-adjusted")):
             if getattr(self, name) is not None and self.loss != needed:
                 faults.append(f"{name} belongs to the loss {needed!r}, but the loss is {self.loss!r}")
+        faults += self._teaching_faults()
         if repeated:
             faults.append(
                 f"column(s) {', '.join(map(repr, repeated))} named twice: text, pair, label and group must differ"
@@ -142,6 +164,21 @@ class TrainOptions:
         if faults:
             raise OptionError("; ".join(faults) + ".")
         self.policy.check(self.max_length, pairs=bool(self.text_pair_column))
+
+    def _teaching_faults(self) -> list[str]:
+        names = ("layers", "hidden_size", "alpha", "teacher_temperature", "unlabelled")
+        if self.teacher is None:
+            return [f"{name} needs a teacher" for name in names if getattr(self, name) is not None]
+        if self.cut_from_teacher and self.model != MODEL:
+            return [
+                "model names what to begin from, layers and hidden_size cut it out of the teacher: give one of them"
+            ]
+        return []
+
+    @property
+    def cut_from_teacher(self) -> bool:
+        """Whether the model is cut out of the teacher."""
+        return self.layers is not None or self.hidden_size is not None
 
     def check_task(self, *, multi_label: bool) -> None:
         """Refuse what the task does not allow; which task it is, the table says.
@@ -154,8 +191,8 @@ class TrainOptions:
         """
         if multi_label and self.loss == "logit-adjusted":
             raise OptionError(
-                "loss is 'logit-adjusted', which is defined for one label a text, and this table has several. Thresholds "
-                "fitted on validation already do the like for each label; 'weighted' and 'focal' can be used."
+                "loss is 'logit-adjusted', which is defined for one label a text, and this table has several. "
+                "Thresholds fitted on validation already do the like; 'weighted' and 'focal' can be used."
             )
         self.policy.check(self.max_length, multi_label=multi_label)
 

@@ -31,10 +31,12 @@ from medclf.train.curve import draw_curve, learning_curve
 from medclf.train.dataset import EncodedTexts
 from medclf.train.fine_tune import Job, Stopped, fine_tune, input_hashes
 from medclf.train.head import start_at_base_rates
-from medclf.train.model import learning_rate_for, load_start, save_tokenizer
+from medclf.train.model import Start, learning_rate_for, load_start, save_tokenizer
 from medclf.train.options import TrainOptions
 from medclf.train.parts import Parts, fix_labels, read_parts
 from medclf.train.scoring import Outcome, Outputs, judge, outputs_of
+from medclf.train.student import make_student
+from medclf.train.teacher import Teacher, give_lesson, load_teacher
 from medclf.train.trainer import ClassifierTrainer, training_arguments
 from medclf.train.work import check_run, disk_faults, work_folder
 
@@ -71,6 +73,9 @@ def train(options: TrainOptions, *, console: Console | None = None) -> Path:
     if main:
         trainer, outcome = fitted.trainer, judge(fitted.outputs, labels)
         metrics: dict[str, Any] = {name: {"model": outcome.scores[name], **baselines[name]} for name in SCORED}
+        if fitted.taught:
+            for name, found in judge(fitted.taught, labels).scores.items():
+                metrics[name]["teacher"] = found
         metrics["calibration"] = outcome.calibration
         run = {"seconds": fitted.seconds, "steps": trainer.state.global_step, "best_step": _best_step(trainer)}
         _write(fitted.job, parts, trainer, _Results(outcome, metrics, run, fitted.token_lengths))
@@ -87,6 +92,7 @@ class Fitted:
         outputs: `validation` and `test` -> logits and targets, in the order of the part.
         seconds: That fine-tuning took.
         token_lengths: Quantiles of the training texts in tokens.
+        taught: The same as `outputs` of the teacher; empty without one.
     """
 
     job: Job
@@ -94,6 +100,7 @@ class Fitted:
     outputs: dict[str, Outputs]
     seconds: float
     token_lengths: dict[str, float]
+    taught: dict[str, Outputs]
 
 
 def fit(parts: Parts, labels: Labels, options: TrainOptions, *, console: Console | None) -> Fitted:
@@ -116,7 +123,8 @@ def fit(parts: Parts, labels: Labels, options: TrainOptions, *, console: Console
         OutputError: The disk is full.
     """
     options.check_task(multi_label=labels.multi_label)
-    start = load_start(options, labels, [*parts.train.texts, *(parts.train.pairs or [])])
+    teacher = load_teacher(options, labels)
+    start = _start(options, labels, parts, teacher)
     rate = learning_rate_for(options, start.model.config.hidden_size)
     arguments = training_arguments(options, work_folder(options.output), learning_rate=rate)
     encoded = {name: start.encoder.encode(part.texts, part.pairs) for name, part in parts.named().items()}
@@ -125,12 +133,26 @@ def fit(parts: Parts, labels: Labels, options: TrainOptions, *, console: Console
         name: EncodedTexts(encoded[name], labels.targets(part.labels), pooling=options.policy.pooling)
         for name, part in parts.named().items()
     }
-    if options.loss != "weighted":  # which makes every label as frequent as its absence
+    if start.head_is_new and options.loss != "weighted":  # which makes every label as frequent as its absence
         start_at_base_rates(start.model, datasets["train"].targets)
-    job = Job(options, arguments, start, datasets, input_hashes(parts, start))
+    hashes = input_hashes(parts, start)
+    taught: dict[str, Outputs] = {}
+    if teacher is not None:
+        lesson = give_lesson(teacher, Job(options, arguments, start, datasets, hashes), parts)
+        datasets["train"], taught, hashes = lesson.train, lesson.outputs, {**hashes, **lesson.hashes}
+    job = Job(options, arguments, start, datasets, hashes)
     trainer, seconds = fine_tune(job, console=console)
     outputs = {name: outputs_of(trainer, datasets[name]) for name in SCORED}
-    return Fitted(job, trainer, outputs, round(seconds, 1), _quantiles(encoded["train"]))
+    return Fitted(job, trainer, outputs, round(seconds, 1), _quantiles(encoded["train"]), taught)
+
+
+def _start(options: TrainOptions, labels: Labels, parts: Parts, teacher: Teacher | None) -> Start:
+    if teacher is not None and options.cut_from_teacher:
+        return make_student(teacher, options)
+    start = load_start(options, labels, [*parts.train.texts, *(parts.train.pairs or [])])
+    if teacher is not None:
+        teacher.check_student(start)
+    return start
 
 
 def log_lengths(encoded: Sequence[Encoded], options: TrainOptions) -> None:
@@ -184,7 +206,7 @@ def _write(job: Job, parts: Parts, trainer: ClassifierTrainer, results: _Results
         label_column=options.label_column,
         max_length=options.max_length,
         splits={name: _split_record(part, options) for name, part in parts.named().items()},
-        base_model=options.model,
+        base_model=str(options.teacher) if options.cut_from_teacher else options.model,
         options=settled.to_json(),
         token_lengths=results.token_lengths,
         metrics=results.metrics,

@@ -8,6 +8,7 @@ import math
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from medclf.evaluate.metrics import SHOWN, scores
 from medclf.labels import Floats, Targets, sigmoid
 from medclf.train.dataset import Collate, EncodedTexts, LengthGroupedBatches
 from medclf.train.groups import parameter_groups
-from medclf.train.losses import Objective, loss_for
+from medclf.train.losses import Objective
 from medclf.train.options import TrainOptions
 
 
@@ -84,18 +85,37 @@ def training_arguments(options: TrainOptions, work: Path, *, learning_rate: floa
 class ClassifierTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
     """Trainer with length-grouped batches, the warm-up as a ratio, and a check of every loss."""
 
-    def __init__(self, *, batches: LengthGroupedBatches, warmup_ratio: float, **options: Any) -> None:
+    def __init__(
+        self, *, batches: LengthGroupedBatches, warmup_ratio: float, objective: Objective, **options: Any
+    ) -> None:
         """Add to Trainer what it lacks.
 
         Args:
             batches: Which texts make the batches of an epoch.
             warmup_ratio: Share of all steps in which the learning rate rises.
+            objective: The loss.
             **options: Trainer's own.
         """
-        super().__init__(**options)
+        super().__init__(compute_loss_func=objective, **options)
         self.remove_callback(PrinterCallback)
         self._batches = batches
         self._warmup_ratio = warmup_ratio
+        self._objective = objective
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Compute the loss of a batch, of which Trainer gives a loss function the labels alone.
+
+        Args:
+            model: The model.
+            inputs: The batch.
+            *args: Trainer's.
+            **kwargs: Trainer's.
+
+        Returns:
+            As Trainer's.
+        """
+        self.compute_loss_func = partial(self._objective, teacher_logits=inputs.pop("teacher_logits", None))
+        return super().compute_loss(model, inputs, *args, **kwargs)
 
     def get_train_dataloader(self) -> Any:
         """Give the batches of training; accelerate deals them out to the processes of `torchrun`."""
@@ -284,7 +304,7 @@ def make_trainer(
         compute_metrics=lambda found: compute_metrics(
             validation.pool(validation.restore(found.predictions)), validation.targets
         ),
-        compute_loss_func=Objective(loss_for(options, train.targets)),
+        objective=Objective.of(options, train.targets),
         optimizer_cls_and_kwargs=(optimizer, {**settings, "params": groups}),
         callbacks=[SetEpoch(batches)],
     )
