@@ -1,6 +1,7 @@
 """What `medclf-evaluate` does: runs a bundle on labelled rows, and measures it beside a baseline and another bundle."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
@@ -46,7 +47,7 @@ class EvaluateOptions:
         data: Labelled rows that the model was not trained on.
         table: How they are read.
         precisions: Models of the bundle, the one that is served first; empty for the one that `Classifier` takes.
-        compare: Another bundle of the same labels, to hold this one against.
+        compare: Other bundles of the same labels, to hold this one against.
         train_data: The training rows, to fit the baseline on; None for no baseline.
         goals: Operating points, as `Goal.parse` reads them.
         hierarchy: What is between the parts of labels that are paths; None where they are none.
@@ -58,7 +59,7 @@ class EvaluateOptions:
     data: Path
     table: TableOptions = field(default_factory=TableOptions)
     precisions: tuple[str, ...] = ()
-    compare: Path | None = None
+    compare: tuple[Path, ...] = ()
     train_data: Path | None = None
     goals: tuple[str, ...] = ()
     hierarchy: str | None = None
@@ -68,13 +69,14 @@ class EvaluateOptions:
 
 @dataclass(frozen=True)
 class _Answers:
-    """What one model said: its label contract, logits [rows, labels], and lengths of the texts in tokens."""
+    """What one model said: its label contract, logits [rows, labels], lengths of the texts in tokens, and its speed."""
 
     labels: Labels
     logits: Floats
     n_tokens: "np.typing.NDArray[np.int64]"
     truncated: "np.typing.NDArray[np.bool_]"
     temperature: float
+    tokens_per_s: float
 
     @property
     def predicted(self) -> Targets:
@@ -112,6 +114,7 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> d
     }
     predicted = {name: one.predicted for name, one in answers.items()}
     document: dict[str, Any] = {**_about(options, manifest, data, first), "models": models}
+    document["tokens_per_s"] = {name: one.tokens_per_s for name, one in answers.items()}
     document["bootstrap"] = {
         "n_resamples": N_RESAMPLES,
         "group_column": options.table.group,
@@ -142,21 +145,21 @@ def _warn_of_training_rows(manifest: Manifest, data: LabelledTexts) -> None:
 def _every_answer(
     options: EvaluateOptions, manifest: Manifest, data: LabelledTexts, progress: Progress
 ) -> dict[str, _Answers]:
-    """The answers of each model, and of the other bundle, whose labels are put into the order of this one's."""
-    found: dict[str, _Answers] = {}
-    for precision in options.precisions or ("auto",):
-        name, found_answers = _answers(options, options.bundle, precision, data, progress)
-        found[name] = found_answers
-    if options.compare is not None:
-        other = read_manifest(options.compare)
+    """The answers of each model, and of the other bundles, whose labels are put into the order of this one's."""
+    precisions = options.precisions or ("auto",)
+    found = dict(_answers(options, options.bundle, precision, data, progress) for precision in precisions)
+    names = [path.absolute().name for path in options.compare]
+    for path in options.compare:
+        other = read_manifest(path)
         if (set(other.labels.names), other.labels.task) != (set(manifest.labels.names), manifest.labels.task):
             raise OptionError(
-                f"{options.compare} and {options.bundle} do not have the same labels and task: they cannot be compared "
-                f"on the same rows. {options.compare} has {', '.join(other.labels.names)}."
+                f"{path} and {options.bundle} do not have the same labels and task: they cannot be compared "
+                f"on the same rows. {path} has {', '.join(other.labels.names)}."
             )
-        precision = (options.precisions or ("auto",))[0]
-        name, answers = _answers(options, options.compare, precision, data, progress)
-        found[f"{options.compare.name} {name}"] = _reordered(answers, manifest.labels)
+        shown = path.name if names.count(path.absolute().name) == 1 else str(path)
+        for precision in precisions:
+            name, answers = _answers(options, path, precision, data, progress)
+            found[f"{shown} {name}"] = _reordered(answers, manifest.labels)
     return found
 
 
@@ -171,7 +174,7 @@ def _reordered(answers: _Answers, labels: Labels) -> _Answers:
 def _answers(
     options: EvaluateOptions, bundle: Path, precision: str, data: LabelledTexts, progress: Progress
 ) -> tuple[str, _Answers]:
-    logits, n_tokens, truncated, n_done = [], [], [], 0
+    logits, n_tokens, truncated, n_done, n_seen = [], [], [], 0, 0
     with Classifier.load(bundle, provider=options.provider, precision=precision, threads=options.threads) as classifier:
         pairs = data.pairs
         positions = windows(range(len(data)), lambda i: len(data.texts[i]) + (len(pairs[i]) if pairs else 0))
@@ -180,15 +183,17 @@ def _answers(
             for window in positions
         )
         progress(classifier.precision, 0.0)
+        began = time.perf_counter()
         for part in classifier.classify_windows(stream):
             logits.append(part.logits)
             n_tokens.append(part.n_tokens)
             truncated.append(part.truncated)
             n_done += len(part)
+            n_seen += int((part.n_tokens - part.n_cut).sum())
             progress(classifier.precision, n_done / len(data))
-        temperature = classifier.manifest.temperature
+        speed, temperature = n_seen / (time.perf_counter() - began), classifier.manifest.temperature
         every = (np.concatenate(logits), np.concatenate(n_tokens), np.concatenate(truncated))
-        return classifier.precision, _Answers(classifier.labels, *every, temperature)
+        return classifier.precision, _Answers(classifier.labels, *every, temperature, speed)
 
 
 def _about(options: EvaluateOptions, manifest: Manifest, data: LabelledTexts, answers: _Answers) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class BenchOptions:
         lengths: Tokens of synthetic texts, each a workload; empty for the lengths of the texts.
         concurrency: Callers at a time.
         providers: Where the bundle's models run.
-        compare: Another bundle, timed on the same texts.
+        compare: Other bundles, timed on the same texts.
         roofline: Whether the peak of the CPU is measured too, and the share of it that each path reaches.
     """
 
@@ -58,7 +58,7 @@ class BenchOptions:
     lengths: tuple[int, ...] = ()
     concurrency: tuple[int, ...] = (1,)
     providers: tuple[str, ...] = ("cpu",)
-    compare: Path | None = None
+    compare: tuple[Path, ...] = ()
     roofline: bool = False
 
     def __post_init__(self) -> None:
@@ -138,7 +138,7 @@ def plan_of(options: BenchOptions) -> Plan:
         options: What to measure.
 
     Returns:
-        The models of the bundle that were asked for, those of the bundle to compare with, and PyTorch where it is
+        The models of the bundle that were asked for, those of the bundles to compare with, and PyTorch where it is
         installed and the checkpoint is there.
 
     Raises:
@@ -149,10 +149,9 @@ def plan_of(options: BenchOptions) -> Plan:
     threads = options.threads or usable_cores()
     manifest = read_manifest(options.bundle)
     specs, left_out = _of_bundle(options, manifest, threads)
-    if options.compare is not None:
-        other = replace(options, bundle=options.compare)
-        more, _ = _of_bundle(other, read_manifest(options.compare), threads)
-        specs += [replace(spec, name=f"{spec.name} of {options.compare}") for spec in more]
+    for other in options.compare:
+        more, _ = _of_bundle(replace(options, bundle=other), read_manifest(other), threads)
+        specs += [replace(spec, name=f"{spec.name} of {other}") for spec in more]
     source = Source(manifest, read_verified(options.bundle, manifest, TOKENIZER).decode("utf-8"), options.data)
     workloads = _workloads(options, source)
     if options.checkpoint is None and (missing := _missing()):

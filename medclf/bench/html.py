@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from medclf.bench.table import COLUMNS, SHARE, roofline_line, title_of
+from medclf.bench.table import COLUMNS, LADDER, SHARE, ladder, roofline_line, title_of
 from medclf.evaluate.page import page, picture, table
 
 AXES = {  # field of a workload -> what its axis says
@@ -99,6 +99,9 @@ def _latencies(workload: Report) -> str:
 
 def _quality(report: Report) -> str:
     """Speed against quality, of the first workload."""
+    rows = [
+        (name, f"{quality:.3f}", f"{speed:,.0f}", f"{ratio:.2f}x") for name, quality, speed, ratio in ladder(report)
+    ]
 
     def draw(axes: Any) -> None:
         for path in report["workloads"][0]["paths"]:
@@ -107,7 +110,7 @@ def _quality(report: Report) -> str:
         axes.set(xlabel="tokens/s, first workload", ylabel="macro-F1 on the held-out rows", xlim=(0, None))
         axes.margins(y=0.4)
 
-    return _figure("Speed and quality", draw)
+    return "<h2>Speed and quality</h2>" + table(("path", *LADDER), rows) + _figure("Speed and quality", draw)
 
 
 def _figure(title: str, draw: Callable[[Any], None]) -> str:

@@ -16,6 +16,7 @@ COLUMNS = {  # field of the report -> heading and form
     "memory_peak_mb": ("peak MB", "{:,.0f}"),
     "speedup": ("speed-up", "{:.2f}x"),
 }
+LADDER = ("macro-F1", "tokens/s", "over the first")
 SHARE = {"share_of_peak": ("of peak", "{:.0%}")}  # only where the peak was measured
 
 
@@ -36,6 +37,40 @@ def table(paths: Sequence[Mapping[str, Any]], *, title: str) -> Table:
         made.add_column(heading, justify="right", no_wrap=True)
     for entry in paths:
         made.add_row(entry["path"], *(_cell(entry[name], form) for name, (_, form) in columns.items()))
+    return made
+
+
+def ladder(report: Mapping[str, Any]) -> list[tuple[str, float, float, float]]:
+    """Set speed against quality: the models whose quality their bundles record, the slowest first.
+
+    Args:
+        report: Of `medclf.bench.bench.bench`.
+
+    Returns:
+        Path, macro-F1, tokens/s in the first workload, and how many times those of the first path.
+    """
+    paths = report["workloads"][0]["paths"]
+    speeds = {path["path"]: float(path["tokens_per_s"]) for path in paths if path["path"] in report["quality"]}
+    first = next(iter(speeds.values()))
+    rungs = [(name, float(report["quality"][name]), speed, speed / first) for name, speed in speeds.items()]
+    return sorted(rungs, key=lambda rung: rung[2])
+
+
+def ladder_table(report: Mapping[str, Any]) -> Table:
+    """Lay the ladder out.
+
+    Args:
+        report: Of `medclf.bench.bench.bench`, with quality.
+
+    Returns:
+        A table of rich, one row a model.
+    """
+    made = Table(title="Quality against speed; macro-F1 on the rows that each export held out", title_justify="left")
+    made.add_column("path", no_wrap=True)
+    for heading in LADDER:
+        made.add_column(heading, justify="right", no_wrap=True)
+    for name, quality, speed, ratio in ladder(report):
+        made.add_row(name, f"{quality:.3f}", f"{speed:,.0f}", f"{ratio:.2f}x")
     return made
 
 

@@ -36,7 +36,9 @@ def bench(
         list[str] | None, typer.Option(help="Model of the bundle; repeat for several. Default: all but fp16.")
     ] = None,
     providers: Annotated[str, typer.Option(help="Where the bundle's models run: cpu, cuda, or cpu,cuda.")] = "cpu",
-    compare: Annotated[Path | None, typer.Option(help="Another bundle, timed on the same texts.")] = None,
+    compare: Annotated[
+        list[Path] | None, typer.Option(help="Another bundle, timed on the same texts; repeat for several.")
+    ] = None,
     roofline: Annotated[bool, typer.Option("--roofline", help="Measure the CPU's peak too, and the share.")] = False,
     html: Annotated[Path | None, typer.Option(help="File for a page with plots.")] = None,
     output: Annotated[Path | None, typer.Option(help="File for the JSON document.")] = None,
@@ -49,7 +51,8 @@ def bench(
 
     options = BenchOptions(
         bundle, checkpoint, numbers(batch, "--batch"), n_batches, repeats, data, threads, tuple(precision or ()),
-        numbers(lengths, "--lengths"), numbers(concurrency, "--concurrency"), words(providers), compare, roofline,
+        numbers(lengths, "--lengths"), numbers(concurrency, "--concurrency"), words(providers), tuple(compare or ()),
+        roofline,
     )  # fmt: skip
     if html is not None and html == output:
         raise typer.BadParameter("the page and the document need files of their own", param_hint="--html")
@@ -113,11 +116,13 @@ def _bench_with_bar(options: "BenchOptions", plan: "Plan") -> dict[str, Any]:
 
 
 def _print_tables(report: dict[str, Any]) -> None:
-    from medclf.bench.table import roofline_line, table, title_of
+    from medclf.bench.table import ladder_table, roofline_line, table, title_of
 
     wide = Console(width=max(WIDTH, Console().width))
     for workload in report["workloads"]:
         wide.print(table(workload["paths"], title=title_of(report, workload)))
+    if report["quality"]:
+        wide.print(ladder_table(report))
     if report["roofline"]:
         wide.print(roofline_line(report), highlight=False)
 

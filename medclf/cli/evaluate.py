@@ -25,7 +25,9 @@ def evaluate(
     card: Annotated[Path | None, typer.Option(help="Model card (Markdown) to write, with what was measured.")] = None,
     output: Annotated[Path | None, typer.Option(help="File for the JSON document.")] = None,
     train_data: Annotated[Path | None, typer.Option(help="Training rows: TF-IDF is fitted on them, beside it.")] = None,
-    compare: Annotated[Path | None, typer.Option(help="Another bundle of the same labels, on the same rows.")] = None,
+    compare: Annotated[
+        list[Path] | None, typer.Option(help="Another bundle of the same labels, on the same rows; repeat for several.")
+    ] = None,
     operating_point: Annotated[
         list[str] | None,
         typer.Option(
@@ -78,7 +80,7 @@ def evaluate(
         data=data,
         table=table,
         precisions=tuple(precision or ()),
-        compare=compare,
+        compare=tuple(compare or ()),
         train_data=train_data,
         goals=tuple(operating_point or ()),
         hierarchy=hierarchy,

@@ -1,4 +1,4 @@
-"""Curves of an evaluation, drawn by matplotlib: calibration, and risk against coverage. They hold no label names."""
+"""Curves of an evaluation, drawn by matplotlib: calibration, risk against coverage, quality against speed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 SIZE = (5.2, 4.6)  # inches
+MARKS = "os^DvP"
 BLUE, GRAY, ORANGE = "#3b78b5", "#8a8f98", "#d65a28"
 
 
@@ -65,4 +66,25 @@ def risk_coverage_curve(selective: Mapping[str, Mapping[str, Any]]) -> Figure:
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(color=GRAY, alpha=0.25)
     axes.legend(loc="upper left", frameon=False)
+    return figure
+
+
+def ladder_chart(models: Mapping[str, tuple[float, float, Sequence[float]]]) -> Figure:
+    """Draw how good models are against how fast they are.
+
+    Args:
+        models: Name -> tokens a second, macro-F1, and the interval of it.
+
+    Returns:
+        The chart, one mark a model, named below.
+    """
+    figure = Figure(figsize=SIZE, layout="constrained")
+    axes = figure.add_subplot()
+    for number, (name, (speed, quality, (low, high))) in enumerate(models.items()):
+        error = [[max(0.0, quality - low)], [max(0.0, high - quality)]]
+        axes.errorbar([speed], [quality], yerr=error, marker=MARKS[number % len(MARKS)], capsize=3, label=name)
+    axes.set(xlabel="tokens/s", ylabel="macro-F1", xlim=(0, None))
+    axes.grid(color=GRAY, alpha=0.25)
+    axes.margins(y=0.15)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure

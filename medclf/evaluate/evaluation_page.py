@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from medclf.evaluate.page import page, table
-from medclf.evaluate.sections import details, percent, points, score_table
+from medclf.evaluate.charts import ladder_chart
+from medclf.evaluate.page import page, picture, table
+from medclf.evaluate.sections import details, percent, points, score_table, with_interval
 
 WORDS = (
     ("accuracy", "The share of texts that got the right label. Exact match: all labels of a text are right."),
@@ -42,6 +43,7 @@ def evaluation_page(document: Mapping[str, Any]) -> str:
         score_table({**models, **document.get("baselines", {})}),
         _overlap(document),
         _comparisons(document["comparisons"]),
+        _ladder(document),
         f"<h2>In detail: {escape(served)}</h2>{details(served, document['labels'], models[served])}",
         *(
             f"<details><summary><h2 style='display:inline'>In detail: {escape(name)}</h2></summary>"
@@ -116,6 +118,28 @@ def _comparisons(found: Sequence[Mapping[str, Any]]) -> str:
         + table(header, rows)
         + '<p class="note">Points: hundredths of macro-F1, the first model less the second, by paired bootstrap. An '
         "interval that holds 0, or a p over 0.05, is no proof that two models are equal.</p>"
+    )
+
+
+def _ladder(document: Mapping[str, Any]) -> str:
+    """Quality against speed, where there is more than one model."""
+    models, speeds = document["models"], document["tokens_per_s"]
+    if len(models) < 2:
+        return ""
+    rungs = sorted(speeds, key=lambda name: float(speeds[name]))
+    rows = [
+        (name, with_interval(models[name]["scores"]["macro_f1"], models[name]["intervals"]["macro_f1"]),
+         f"{speeds[name]:,.0f}", f"{speeds[name] / speeds[next(iter(models))]:.2f}")
+        for name in rungs
+    ]  # fmt: skip
+    chart = ladder_chart({name: (speeds[name], models[name]["scores"]["macro_f1"],
+                                 models[name]["intervals"]["macro_f1"]) for name in rungs})  # fmt: skip
+    return (
+        "<h2>Quality against speed</h2>"
+        + table(("model", "macro-F1 (95 % interval)", "tokens/s", "over the first"), rows)
+        + picture(chart, "Macro-F1 with its 95 % interval against tokens per second")
+        + '<p class="note">Speeds are of this run: all rows once, one model after the other, on the machine below. '
+        "medclf-bench times models in turns.</p>"
     )
 
 

@@ -29,7 +29,19 @@ def tables(document: Mapping[str, Any]) -> list[TextTable]:
         found.append(_levels(one["levels"]))
     if document["comparisons"]:
         found.append(_comparisons(document["comparisons"]))
+    if len(models) > 1:
+        found.append(_ladder(document))
     return found
+
+
+def _ladder(document: Mapping[str, Any]) -> TextTable:
+    speeds = document["tokens_per_s"]
+    first = next(iter(speeds.values()))
+    rows = [
+        (name, f"{document['models'][name]['scores']['macro_f1']:.3f}", f"{speed:,.0f}", f"{speed / first:.2f}")
+        for name, speed in sorted(speeds.items(), key=lambda item: float(item[1]))
+    ]
+    return "Quality against speed, all rows once", ("model", "macro-F1", "tokens/s", "over the first"), rows
 
 
 def _scores(document: Mapping[str, Any]) -> TextTable:

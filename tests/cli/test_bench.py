@@ -60,6 +60,7 @@ def test_a_grid_of_workloads_with_a_page(bench: Callable[..., Any], tiny_bundle:
         assert all(0 < path["share_of_peak"] < 1 for path in one["paths"])
     assert report["roofline"]["int8_gmac_per_s"] > 0
     page = (tmp_path / "page.html").read_text()
+    assert "over the first" in page
     assert page.count("<svg") == 3 + 1 + 8  # throughput by each field, quality, and the latencies of each workload
     assert not re.search(r"(?:src|href)=[\"']?https?:", page)
 

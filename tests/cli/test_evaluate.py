@@ -85,7 +85,11 @@ def test_another_bundle_whose_labels_have_another_order(
 
     changed = {"labels": names, "labels_sha256": Labels(tuple(names)).sha256}
     (other / MANIFEST).write_text(json.dumps({**manifest, **changed}))
-    document = json.loads(evaluate(rows, "--compare", other, "--json").out)
+    page, output = tmp_path / "page.html", tmp_path / "document.json"
+    done = evaluate(rows, "--compare", other, "--report", page, "--output", output)
+    document = json.loads(output.read_text())
+    assert "Quality against speed" in done.out
+    assert "tokens per second" in page.read_text()
     own, theirs = document["models"].values()
     assert list(document["models"]) == ["int8", "other int8"]
     moved = np.array(own["confusion"])[:, [2, 0, 1]]  # column j holds what is called j now
