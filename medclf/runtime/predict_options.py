@@ -12,8 +12,34 @@ from medclf.runtime.work import check_target
 ON_ERROR = ("fail", "skip", "quarantine")
 
 
+@dataclass(frozen=True, kw_only=True)
+class RowOptions:
+    """What is read of each row, and what is written.
+
+    Attributes:
+        text: Columns that make the text; empty for those that the model was trained on.
+        pair: Columns that make the second text; empty for those that the model was trained on.
+        keep: Columns of the input to carry over.
+        probabilities: Whether each label gets a column.
+        on_error: A row that cannot be classified: `fail` stops, `skip` writes it without an answer, `quarantine` leaves
+            it out and names it in a second file.
+        encoding: Character encoding of the input.
+    """
+
+    text: tuple[str, ...] = ()
+    pair: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    probabilities: bool = False
+    on_error: str = "fail"
+    encoding: str = "utf-8"
+
+    def __post_init__(self) -> None:
+        if self.on_error not in ON_ERROR:
+            raise OptionError(f"on_error is {self.on_error!r}, expected one of {', '.join(ON_ERROR)}.")
+
+
 @dataclass(frozen=True)
-class PredictOptions:
+class PredictOptions(RowOptions):
     """What to classify, and what to write.
 
     Attributes:
@@ -21,14 +47,7 @@ class PredictOptions:
         target: The table to write; `-` for stdout.
         source_format: Such as `csv` or `jsonl.gz`; empty for that of the suffix.
         target_format: Such as `csv` or `jsonl.gz`; empty for that of the suffix.
-        text: Columns that make the text; empty for those that the model was trained on.
-        pair: Columns that make the second text; empty for those that the model was trained on.
-        keep: Columns of the input to carry over.
-        probabilities: Whether each label gets a column.
-        on_error: A row that cannot be classified: `fail` stops, `skip` writes it without an answer, `quarantine` leaves
-            it out and names it in a second file.
-        quarantine: That file; None for one beside the target.
-        encoding: Character encoding of the input.
+        quarantine: The second file of `on_error`; None for one beside the target.
         overwrite: Whether an existing output is replaced.
         resume: Whether to go on after the rows that a stopped run committed.
     """
@@ -37,19 +56,12 @@ class PredictOptions:
     target: Path
     source_format: str = ""
     target_format: str = ""
-    text: tuple[str, ...] = ()
-    pair: tuple[str, ...] = ()
-    keep: tuple[str, ...] = ()
-    probabilities: bool = False
-    on_error: str = "fail"
     quarantine: Path | None = None
-    encoding: str = "utf-8"
     overwrite: bool = False
     resume: bool = False
 
     def __post_init__(self) -> None:
-        if self.on_error not in ON_ERROR:
-            raise OptionError(f"on_error is {self.on_error!r}, expected one of {', '.join(ON_ERROR)}.")
+        super().__post_init__()
         if self.quarantine and self.on_error != "quarantine":
             raise OptionError("--quarantine names a file for --on-error quarantine, which was not asked for.")
         if self.form.name == "parquet" and is_stream(self.target):

@@ -67,13 +67,16 @@ def kept_columns(keep: Sequence[str], own: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def column_types(form: TableFormat, labels: Labels, kept: Mapping[str, Any]) -> dict[str, Any]:
+def column_types(
+    form: TableFormat, labels: Labels, kept: Mapping[str, Any], *, texts: Sequence[str] = ()
+) -> dict[str, Any]:
     """Give the types of the columns in Arrow, for a format that has types.
 
     Args:
         form: The format of the output.
         labels: The label contract.
         kept: Kept column, as it is named in the output -> its type in the input, where it has one.
+        texts: Other columns, of strings.
 
     Returns:
         Column -> its type; empty for a format without types.
@@ -84,6 +87,7 @@ def column_types(form: TableFormat, labels: Labels, kept: Mapping[str, Any]) -> 
     many = arrow.list_ if labels.multi_label else (lambda one: one)
     own = {"row": arrow.int64(), "label": many(arrow.string()), "probability": many(arrow.float64())}
     own |= {"abstained": arrow.bool_(), "truncated": arrow.bool_(), "error": arrow.string()}
+    own |= dict.fromkeys(texts, arrow.string())
     return own | {probability_column(name): arrow.float64() for name in labels.names} | dict(kept)
 
 
@@ -126,11 +130,11 @@ def fault_text(fault: Fault) -> str:
     return f"column {fault.column!r} {fault.reason}" if fault.column else fault.reason
 
 
-def quarantine_lines(rows: Iterable[Quarantined], *, header: bool = False) -> str:
+def quarantine_lines(rows: Iterable[Sequence[object]], *, header: bool = False) -> str:
     """Write rows that were left out as CSV.
 
     Args:
-        rows: The rows.
+        rows: The rows, as `Quarantined`.
         header: Whether the names of the columns stand first.
 
     Returns:

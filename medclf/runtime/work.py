@@ -206,7 +206,7 @@ def open_work(target: Path, run: Mapping[str, Any] | None, *, resume: bool) -> I
     """
     folder = work_folder(target)
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with locked(folder):
         if resume and _has_commits(folder):
             _check_run(folder, run)
         else:
@@ -224,7 +224,18 @@ def open_work(target: Path, run: Mapping[str, Any] | None, *, resume: bool) -> I
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes of this machine out of a folder.
+
+    Args:
+        folder: The folder.
+
+    Yields:
+        None, while it is this process's.
+
+    Raises:
+        OutputError: It is another's.
+    """
     with (folder / LOCK).open("wb") as file:
         try:
             if fcntl:
@@ -238,13 +249,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _check_run(folder: Path, run: Mapping[str, Any] | None) -> None:
     try:
-        before = json.loads((folder / RUN).read_bytes())
-        now = json.loads(json.dumps(run))
-        changes = [
-            f"{name} was {before.get(name)!r}, is {now.get(name)!r}"
-            for name in sorted({*now, *before})
-            if before.get(name) != now.get(name)
-        ]
+        changes = differences(json.loads((folder / RUN).read_bytes()), run or {})
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise OutputError(f"{folder / RUN} is missing or damaged. Begin again with --overwrite.") from error
     if changes:
@@ -252,6 +257,24 @@ def _check_run(folder: Path, run: Mapping[str, Any] | None) -> None:
             f"{folder} cannot be resumed, as the run has changed: {'; '.join(changes)}. "
             "Run the same command with --resume, or begin again with --overwrite."
         )
+
+
+def differences(before: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:
+    """Compare two runs.
+
+    Args:
+        before: The run that was stopped, as it was read from JSON.
+        run: The one that is to go on.
+
+    Returns:
+        What has changed, in words.
+    """
+    now = json.loads(json.dumps(run))
+    return [
+        f"{name} was {before.get(name)!r}, is {now.get(name)!r}"
+        for name in sorted({*now, *before})
+        if before.get(name) != now.get(name)
+    ]
 
 
 def _add_note(error: BaseException, note: str) -> None:
