@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from medclf.data.formats import TableFormat
+from medclf.data.ranges import RowRange
 from medclf.data.readers import MAX_CELL, Fault, Row, encoding_fault, undecodable
 from medclf.data.streams import UNDECODABLE, TextSource
 from medclf.errors import DataError
@@ -13,20 +14,23 @@ from medclf.errors import DataError
 class JsonlReader:
     """JSON lines: one object a line."""
 
-    def __init__(self, path: Path, form: TableFormat, encoding: str) -> None:
+    def __init__(self, path: Path, form: TableFormat, encoding: str, only: RowRange | None = None) -> None:
         """Open a file and read its first object.
 
         Args:
             path: A file that exists, or `-` for stdin.
             form: Its format.
             encoding: Its character encoding.
+            only: Which rows; None for all.
 
         Raises:
             DataError: There is no row, or the first one is not a JSON object.
         """
         self._path = path
         self._encoding = encoding
-        self._file = TextSource(path, compression=form.compression, encoding=encoding)
+        self._only = only
+        self._file = TextSource(path, compression=form.compression, encoding=encoding, file=only.file if only else None)
+        self._number = 0
         self._lines = self._numbered()
         try:
             self._first = self._first_row()
@@ -53,7 +57,10 @@ class JsonlReader:
         Raises:
             DataError: A fault after which nothing can be trusted.
         """
-        yield self._first
+        if self._only and self._only.first_row > 1:  # the first line is there for its names alone
+            self._number = self._only.first_row - 1
+        else:
+            yield self._first
         for number, line in self._lines:
             yield self._row(number, line)
 
@@ -74,15 +81,14 @@ class JsonlReader:
         return Row(number, {}, Fault("", reason, len(line.rstrip("\r\n"))))
 
     def _numbered(self) -> Iterator[tuple[int, str]]:
-        number = 0
         try:
             while line := self._file.text.readline(MAX_CELL):
                 if not line.strip():
                     continue
-                number += 1
+                self._number += 1
                 if len(line) == MAX_CELL:
-                    raise DataError(f"{self._path}, row {number}: a line has over {MAX_CELL:,} characters.")
-                yield number, line
+                    raise DataError(f"{self._path}, row {self._number}: a line has over {MAX_CELL:,} characters.")
+                yield self._number, line
         except UnicodeError as error:
             raise undecodable(self._path, self._encoding) from error
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from medclf.data.ranges import RowRange
 from medclf.data.readers import Fault, Row, check_names
 from medclf.data.streams import UNDECODABLE
 from medclf.errors import DataError
@@ -16,11 +17,12 @@ BATCH_BYTES = 16 * 2**20  # of a batch in memory, by the average row: cells of m
 class ParquetReader:
     """A Parquet file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, only: RowRange | None = None) -> None:
         """Open a file and read its schema.
 
         Args:
             path: A file that exists.
+            only: Which rows; None for all.
 
         Raises:
             DataError: It is not a Parquet file.
@@ -32,14 +34,17 @@ class ParquetReader:
         try:
             # pages are read as they are needed, not whole columns of a row group
             parquet = require("pyarrow.parquet", extra="files")
-            self._file = parquet.ParquetFile(path, buffer_size=2**20, pre_buffer=False)
+            self._file = parquet.ParquetFile(
+                only.file if only and only.file else path, buffer_size=2**20, pre_buffer=False
+            )
         except self._faults as error:
             raise DataError(
                 f"{path} is not a whole Parquet file. Write it again, or give CSV or JSON lines."
             ) from error
         self.columns: tuple[str, ...] = tuple(self._file.schema_arrow.names)
         self._n_rows: int = self._file.metadata.num_rows
-        self._number = 0
+        self._only = only
+        self._number = only.first_row - 1 if only else 0
         check_names(path, self.columns)
 
     @property
@@ -51,6 +56,11 @@ class ParquetReader:
     def types(self) -> dict[str, Any]:
         """Column -> its type in Arrow."""
         return {field.name: field.type for field in self._file.schema_arrow}
+
+    @property
+    def group_rows(self) -> list[int]:
+        """Rows of each row group."""
+        return [self._file.metadata.row_group(i).num_rows for i in range(self._file.metadata.num_row_groups)]
 
     def close(self) -> None:
         """Close the file."""
@@ -72,7 +82,7 @@ class ParquetReader:
         """
         wanted = None if columns is None else [name for name in self.columns if name in columns]
         try:
-            for batch in self._file.iter_batches(self._batch_rows(), columns=wanted, use_threads=False):
+            for batch in self._batches(wanted):
                 names = batch.schema.names
                 cells = [self._cells(name, batch.column(name), (carried or {}).get(name)) for name in names]
                 for values in zip(*cells, strict=True):
@@ -80,6 +90,23 @@ class ParquetReader:
                     yield self._row(dict(zip(names, values, strict=True)))
         except self._faults as error:
             raise DataError(f"{self._path}: the file is damaged after row {self._number}. Write it again.") from error
+
+    def _batches(self, columns: list[str] | None) -> Iterator[Any]:
+        only = self._only or RowRange()
+        batches = self._file.iter_batches(
+            self._batch_rows(), row_groups=only.groups, columns=columns, use_threads=False
+        )
+        if only.n_rows is None:
+            yield from batches
+            return
+        start, stop = only.n_before, only.n_before + only.n_rows
+        seen = 0
+        for batch in batches:
+            before, seen = seen, seen + batch.num_rows
+            if seen > start:
+                yield batch.slice(max(0, start - before), min(seen, stop) - max(before, start))
+            if seen >= stop:
+                return
 
     def _row(self, values: dict[str, object]) -> Row:
         for column, value in values.items():

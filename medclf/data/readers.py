@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medclf.data.formats import TableFormat
+from medclf.data.ranges import RowRange
 from medclf.data.streams import UNDECODABLE, TextSource
 from medclf.errors import DataError
 
@@ -99,13 +100,14 @@ def check_names(path: Path, columns: Sequence[str]) -> None:
 class CsvReader:
     """CSV, with the delimiter that the header uses most among `,` `;` tab `|`; TSV with a tab."""
 
-    def __init__(self, path: Path, form: TableFormat, encoding: str) -> None:
+    def __init__(self, path: Path, form: TableFormat, encoding: str, only: RowRange | None = None) -> None:
         """Open a file and read its header.
 
         Args:
             path: A file that exists, or `-` for stdin.
             form: Its format.
             encoding: Its character encoding.
+            only: Which rows; None for all.
 
         Raises:
             DataError: There is no header, or it repeats a name.
@@ -113,7 +115,8 @@ class CsvReader:
         csv.field_size_limit(max(csv.field_size_limit(), MAX_CELL))  # a long cell is a fault of its row alone
         self._path = path
         self._encoding = encoding
-        self._file = TextSource(path, compression=form.compression, encoding=encoding)
+        self._only = only
+        self._file = TextSource(path, compression=form.compression, encoding=encoding, file=only.file if only else None)
         try:
             self.columns = self._header(form)
         except BaseException:
@@ -138,9 +141,10 @@ class CsvReader:
         Raises:
             DataError: A fault after which nothing can be trusted, such as a quote left open.
         """
-        number = 0
+        first = self._only.first_row if self._only else 1
+        number = first - 1
         try:
-            for number, cells in enumerate(self._records, start=1):
+            for number, cells in enumerate(self._records, start=first):
                 reason = self._reason(cells)
                 if reason:
                     yield Row(number, {}, Fault("", reason, sum(map(len, cells))))
@@ -159,7 +163,7 @@ class CsvReader:
     def _header(self, form: TableFormat) -> tuple[str, ...]:
         try:
             first_line = self._file.text.readline(MAX_CELL)
-            self._delimiter = "\t" if form.name == "tsv" else _delimiter(first_line)
+            self._delimiter = "\t" if form.name == "tsv" else delimiter_of(first_line)
             lines = itertools.chain([first_line], self._file.text)  # a pipe cannot be rewound
             self._records: Iterator[list[str]] = filter(None, csv.reader(lines, delimiter=self._delimiter, strict=True))
             columns = tuple(next(self._records, ()))
@@ -189,7 +193,15 @@ class CsvReader:
         )
 
 
-def _delimiter(header: str) -> str:
+def delimiter_of(header: str) -> str:
+    """Find the delimiter of CSV.
+
+    Args:
+        header: Its first line.
+
+    Returns:
+        The one that stands most often outside of quotes.
+    """
     bare = re.sub(r'"[^"]*"', "", header)
     return max(",;\t|", key=bare.count)  # the first of equals: a comma where the header has one column
 

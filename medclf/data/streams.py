@@ -25,19 +25,20 @@ codecs.register_error("medclf.mark", lambda error: (UNDECODABLE, error.end))  # 
 class TextSource:
     """A decoded stream that knows how far it was read; bytes that do not decode become `UNDECODABLE`."""
 
-    def __init__(self, path: Path, *, compression: str, encoding: str) -> None:
+    def __init__(self, path: Path, *, compression: str, encoding: str, file: BinaryIO | None = None) -> None:
         """Open a stream.
 
         Args:
             path: A file or a pipe, or `-` for stdin.
             compression: `gzip`, `zstd` or empty.
             encoding: Character encoding; a byte order mark of UTF-8 is skipped.
+            file: What is at `path`, where it is open already; it is closed with the stream.
 
         Raises:
             OptionError: The encoding is not known.
             ExtraError: The stream is zstd, and its package is not installed.
         """
-        self._bytes = _Bytes(path, compression)
+        self._bytes = _Bytes(path, compression, file)
         try:
             name = codecs.lookup(encoding).name
             name = "utf-8-sig" if name == "utf-8" else name
@@ -59,11 +60,11 @@ class TextSource:
 class _Bytes(io.RawIOBase):
     """What a compressed file holds. Faults are told here, so that they pass through all that reads from it."""
 
-    def __init__(self, path: Path, compression: str) -> None:
+    def __init__(self, path: Path, compression: str, file: BinaryIO | None) -> None:
         self._path = path
         self._compression = compression
-        self._size = path.stat().st_size if path.is_file() else None
-        self._file: BinaryIO = sys.stdin.buffer if str(path) == "-" else path.open("rb")
+        self._size = path.stat().st_size if file is None and path.is_file() else None
+        self._file: BinaryIO = file or (sys.stdin.buffer if str(path) == "-" else path.open("rb"))
         self._faults: tuple[type[Exception], ...] = (EOFError, OSError, zlib.error)
         self._unpacked: Any = self._file
         if compression == "gzip":

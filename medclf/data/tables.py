@@ -15,6 +15,7 @@ from medclf.data.formats import SUFFIXES, TableFormat, formats_text, is_stream, 
 from medclf.data.json_lines import JsonlReader
 from medclf.data.label_cells import parse_indicators, parse_labels
 from medclf.data.parquet import ParquetReader
+from medclf.data.ranges import RowRange
 from medclf.data.readers import SHOWN, CsvReader, Fault, Row, names_text
 from medclf.errors import DataError, OptionError
 from medclf.labels import Label
@@ -42,13 +43,14 @@ _T = TypeVar("_T")
 class Table:
     """A table that is open for reading once, row by row; a context manager."""
 
-    def __init__(self, path: Path, *, encoding: str = "utf-8", named: str = "") -> None:
+    def __init__(self, path: Path, *, encoding: str = "utf-8", named: str = "", only: RowRange | None = None) -> None:
         """Open a table.
 
         Args:
             path: A file, a pipe, or `-` for stdin.
             encoding: Character encoding of CSV, TSV and JSON lines; a byte order mark of UTF-8 is skipped.
             named: Its format, such as `csv` or `jsonl.gz`; empty for that of its suffix.
+            only: Which of its rows, in a file that is open already; None for all.
 
         Raises:
             DataError: The file is missing, is a folder, has another suffix, is empty, or its header is wrong.
@@ -56,7 +58,7 @@ class Table:
             ExtraError: The format needs a package that is not installed.
         """
         self.path = path
-        self._reader = _open(path, encoding, named)
+        self._reader = _open(path, encoding, named, only)
         self.columns: tuple[str, ...] = self._reader.columns
 
     @property
@@ -68,6 +70,11 @@ class Table:
     def types(self) -> dict[str, Any]:
         """Column -> its type in Arrow; empty for a format that has no types."""
         return self._reader.types if isinstance(self._reader, ParquetReader) else {}
+
+    @property
+    def group_rows(self) -> list[int] | None:
+        """Rows of each row group of Parquet; None for a format that has none."""
+        return self._reader.group_rows if isinstance(self._reader, ParquetReader) else None
 
     def check_columns(self, names: Iterable[str]) -> None:
         """Refuse columns that the table does not have.
@@ -138,22 +145,27 @@ def check_source(path: Path, named: str = "") -> TableFormat:
         raise DataError(f"{path} is a folder, a table was expected: name a file that ends in {formats_text()}.")
     if str(path) != "-" and not path.exists():
         raise DataError(f"{path} does not exist. Check the path; it is relative to {Path.cwd()}.")
+    form = _format(path, named)
+    if form.name == "parquet" and is_stream(path):
+        raise DataError(f"{path}: Parquet is read from its end, which a pipe has not. Save it as a file first.")
+    return form
+
+
+def _format(path: Path, named: str) -> TableFormat:
     form = table_format(path, named)
     if form is None:
         got = named or path.suffix or "(no suffix)"
         raise DataError(
             f"{path}: the format {got} is not read. Save it as {formats_text()}; or name it, as in --input-format csv."
         )
-    if form.name == "parquet" and is_stream(path):
-        raise DataError(f"{path}: Parquet is read from its end, which a pipe has not. Save it as a file first.")
     return form
 
 
-def _open(path: Path, encoding: str, named: str) -> CsvReader | JsonlReader | ParquetReader:
-    form = check_source(path, named)
+def _open(path: Path, encoding: str, named: str, only: RowRange | None) -> CsvReader | JsonlReader | ParquetReader:
+    form = _format(path, named) if only else check_source(path, named)
     if form.name == "parquet":
-        return ParquetReader(path)
-    return JsonlReader(path, form, encoding) if form.name == "jsonl" else CsvReader(path, form, encoding)
+        return ParquetReader(path, only)
+    return JsonlReader(path, form, encoding, only) if form.name == "jsonl" else CsvReader(path, form, encoding, only)
 
 
 def join_text(row: Row, columns: Sequence[str]) -> tuple[str | None, str | None]:

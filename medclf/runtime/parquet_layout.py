@@ -46,14 +46,16 @@ class ParquetLayout:
         self._parquet.write_table(self._arrow.table(cells), file)
         return file.getvalue()
 
-    def join(self, parts: Sequence[Path], target: Path) -> None:
+    def join(self, parts: Sequence[Path], target: Path, *, common: Mapping[str, Any] | None = None) -> None:
         """Write one file, of row groups larger than the parts.
 
         Args:
             parts: Files of `encode`.
             target: The file.
+            common: Column -> its type, for those that would get it from what they hold: where other files must have the
+                same. None to look at these parts.
         """
-        schema = self._joined_schema(parts)
+        schema = self._joined_schema(parts, common or {})
         waiting: list[Any] = []
         with self._parquet.ParquetWriter(target, schema) as writer:
             for part in parts:
@@ -77,14 +79,15 @@ class ParquetLayout:
         except (self._arrow.ArrowException, OverflowError):  # numbers beside strings, or too large for 64 bits
             return self._arrow.array([one if one is None else _text(one) for one in plain], self._arrow.string())
 
-    def _joined_schema(self, parts: Sequence[Path]) -> Any:
-        found: dict[str, set[Any]] = {name: set() for name in self._columns if name not in self._types}
+    def _joined_schema(self, parts: Sequence[Path], common: Mapping[str, Any]) -> Any:
+        known = {**common, **self._types}
+        found: dict[str, set[Any]] = {name: set() for name in self._columns if name not in known}
         for part in parts if found else ():
             schema = self._parquet.read_schema(part)
             for name, types in found.items():
                 types.add(schema.field(name).type)
         inferred = {name: self._common_type(name, types, parts) for name, types in found.items()}
-        return self._arrow.schema([(name, {**self._types, **inferred}[name]) for name in self._columns])
+        return self._arrow.schema([(name, {**known, **inferred}[name]) for name in self._columns])
 
     def _common_type(self, name: str, types: set[Any], parts: Sequence[Path]) -> Any:
         types = types - {self._arrow.null()}
