@@ -14,6 +14,7 @@
     │   └── IntegrityError      a file that is missing, or is not the one that was exported
     ├── ProviderError           an execution provider that was asked for and not obtained
     ├── SessionError            a model that was closed, or carried through a fork (also a RuntimeError)
+    ├── ClusterError            workers that cannot start, are not alike, or die
     ├── InputError              a text that cannot be classified           (also a ValueError)
     └── RequestError            a request that a server refused, or could not answer
 
@@ -75,6 +76,10 @@ class ProviderError(MedclfError):
 
 class SessionError(MedclfError, RuntimeError):
     """A model that was closed, or that was opened in another process; load it again here."""
+
+
+class ClusterError(MedclfError):
+    """Workers that cannot start, do not run what the driver runs, or die; names the machine."""
 
 
 class InputError(MedclfError, ValueError):

@@ -4,17 +4,25 @@ import json
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from medclf.cli.app import console, run
+from medclf.cli.predict_ray import predict_with_ray
 
 if TYPE_CHECKING:
     from medclf.runtime import Classifier
     from medclf.runtime.counts import Counts
     from medclf.runtime.predict_options import PredictOptions
+
+
+class Engine(str, Enum):
+    """Where rows are classified."""
+
+    local = "local"
+    ray = "ray"
 
 
 class OnError(str, Enum):
@@ -27,10 +35,19 @@ class OnError(str, Enum):
 
 def predict(
     source: Annotated[
-        Path, typer.Option("--input", help="Table to classify: CSV, TSV, JSON lines or Parquet; - for stdin.")
+        str,
+        typer.Option(
+            "--input",
+            help="Table to classify: CSV, TSV, JSON lines or Parquet; - for stdin. With Ray also a folder of tables, a "
+            "pattern such as 'notes/*.parquet', and the URI of one, such as s3://bucket/notes.",
+        ),
     ],
     target: Annotated[
-        Path, typer.Option("--output", help="Table to write: .csv, .tsv, .jsonl or .parquet; - for stdout.")
+        str,
+        typer.Option(
+            "--output",
+            help="Table to write: .csv, .tsv, .jsonl or .parquet; - for stdout. With Ray a folder, or the URI of one.",
+        ),
     ],
     bundle: Annotated[Path, typer.Option(help="The bundle's folder.")] = Path("bundle"),
     input_format: Annotated[
@@ -58,7 +75,9 @@ def predict(
     encoding: Annotated[str, typer.Option(help="Character encoding of the input.")] = "utf-8",
     precision: Annotated[str, typer.Option(help="fp32, int8, or auto: INT8 on a CPU if the bundle has it.")] = "auto",
     provider: Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where it can be had.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Cores to keep busy. Default: all that it may use.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Cores to keep busy; with Ray, of each worker. Default: all that it may use.")
+    ] = None,
     mode: Annotated[str, typer.Option(help="throughput: a batch on each core; latency: one on all.")] = "throughput",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the output, or the work of a stopped run, if it is there.")
@@ -66,33 +85,65 @@ def predict(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on after the rows that a stopped run committed.")
     ] = False,
+    engine: Annotated[
+        Engine, typer.Option(help="local: this process; ray: the machines of a Ray cluster, in partitions.")
+    ] = Engine.local,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to join, such as auto. Default: Ray is started here, for this run.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Workers of Ray. Default: one on each machine.")] = None,
+    ship_bundle: Annotated[
+        bool, typer.Option("--ship-bundle", help="Send the bundle to Ray's workers, where they do not share a disk.")
+    ] = False,
+    partition_rows: Annotated[
+        int | None, typer.Option(help="Rows that a worker of Ray takes at a time, and commits. Default: 16384.")
+    ] = None,
+    id_column: Annotated[
+        str, typer.Option(help="Column, of Ray's input, in which no value may be there twice; it is carried over.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as one JSON document.")] = False,
 ) -> None:
     """Classify a table, in order; the output is written whole or not at all, and a stopped run can be resumed."""
     from medclf.runtime import Classifier
     from medclf.runtime.predict_options import PredictOptions
 
-    if as_json and str(target) == "-":
+    if as_json and target == "-":
         raise typer.BadParameter("--json prints on stdout, which takes the rows here. Name a file with --output.")
-    options = PredictOptions(
-        source=source,
-        target=target,
-        source_format=input_format,
-        target_format=output_format,
-        text=tuple(text_column or ()),
-        pair=tuple(text_pair_column or ()),
-        keep=tuple(keep or ()),
-        probabilities=probabilities,
-        on_error=on_error.value,
-        quarantine=quarantine,
-        encoding=encoding,
-        overwrite=overwrite,
-        resume=resume,
-    )
-    with Classifier.load(bundle, provider=provider, precision=precision, mode=mode, threads=threads) as classifier:
+    shared: dict[str, Any] = {
+        "source_format": input_format,
+        "text": tuple(text_column or ()),
+        "pair": tuple(text_pair_column or ()),
+        "keep": tuple(keep or ()),
+        "probabilities": probabilities,
+        "on_error": on_error.value,
+        "encoding": encoding,
+        "overwrite": overwrite,
+        "resume": resume,
+    }
+    model: dict[str, Any] = {"provider": provider, "precision": precision, "mode": mode, "threads": threads}
+    of_ray = {
+        "address": address,
+        "workers": workers,
+        "ship_bundle": ship_bundle,
+        "partition_rows": partition_rows,
+        "id_column": id_column,
+    }
+    if engine is Engine.ray:
+        _refuse("--engine ray writes Parquet and its own _quarantine.csv", output_format, quarantine)
+        given = {name: value for name, value in of_ray.items() if value is not None}
+        predict_with_ray(source, target, {**shared, **model, **given, "bundle": str(bundle)}, as_json=as_json)
+        return
+    _refuse("--address, --workers, --ship-bundle, --partition-rows and --id-column need --engine ray", *of_ray.values())
+    options = PredictOptions(Path(source), Path(target), target_format=output_format, quarantine=quarantine, **shared)
+    with Classifier.load(bundle, **model) as classifier:
         counts = _predict_with_bar(classifier, options)
         taken = {"precision": classifier.precision, "provider": classifier.provider}
     _summarize(options, counts, taken, as_json=as_json)
+
+
+def _refuse(why: str, *options: object) -> None:
+    if any(options):
+        raise typer.BadParameter(f"{why}: drop one or the other.")
 
 
 def _summarize(options: "PredictOptions", counts: "Counts", taken: dict[str, str], *, as_json: bool) -> None:

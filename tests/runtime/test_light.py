@@ -7,7 +7,7 @@ from pathlib import Path
 import medclf
 from medclf import runtime
 
-HEAVY = {"torch", "transformers", "onnx", "pandas", "sklearn", "scipy", "matplotlib", "pyarrow"}
+HEAVY = {"torch", "transformers", "onnx", "pandas", "sklearn", "scipy", "matplotlib", "pyarrow", "ray", "pyspark"}
 SCRIPT = """
 import sys
 import medclf.runtime, medclf.runtime.verify, medclf.runtime.predict_file
@@ -34,6 +34,13 @@ def test_a_prediction_loads_nothing_heavy(tiny_bundle: Path) -> None:
 
 def test_an_import_does_not_load_onnxruntime() -> None:
     assert "onnxruntime" not in loaded_by()
+
+
+def test_the_command_loads_ray_only_for_it() -> None:
+    script = "import sys, medclf.cli.predict, medclf.cluster.ray.engine; print(*sys.modules)"
+    root = Path(medclf.__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
+    assert not {"ray", "pyarrow", "onnxruntime", "torch"} & set(done.stdout.split())
 
 
 def test_the_public_names() -> None:
