@@ -21,6 +21,7 @@ DISTRIBUTION = {
     "prometheus_client": "prometheus-client",
     "opentelemetry": "opentelemetry-sdk",
     "pydantic_core": "pydantic",
+    "mlflow": "mlflow-skinny",
 }  # where the import name is another
 
 

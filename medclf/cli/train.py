@@ -12,6 +12,7 @@ from rich.table import Table
 from medclf.cli.app import console, run
 from medclf.extras import require
 
+LISTS = ("text_column", "text_pair_column", "label_column", "log_to")
 MAIN_PROCESS = os.environ.get("RANK", "0") == "0"  # torchrun starts several
 
 
@@ -80,6 +81,15 @@ def command(
     patience: Annotated[int, typer.Option(help="Epochs without a gain in macro-F1 before the stop; 0: never.")] = 2,
     max_grad_norm: Annotated[float, typer.Option(help="Gradients are clipped to this norm.")] = 1.0,
     gradient_accumulation: Annotated[int, typer.Option(help="Batches that make one step.")] = 1,
+    lora: Annotated[
+        int | None, typer.Option(help="Train adapters of this rank, merged into the weights in the end.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Runs with one seed after the other; the best on validation is kept.")] = 1,
+    search: Annotated[
+        int | None, typer.Option(help="Trials of a search for learning rate, epochs, batch size, layer decay and loss.")
+    ] = None,
+    log_to: Annotated[list[str], typer.Option(help="tensorboard or mlflow: numbers alone.")] = (),  # type: ignore[assignment]
+    log_dir: Annotated[Path, typer.Option(help="Folder of TensorBoard's files.")] = Path("runs"),
     seed: Annotated[int, typer.Option(help="Of the split, the new weights, the order and dropout.")] = 42,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     encoding: Annotated[str, typer.Option(help="Character encoding of the tables.")] = "utf-8",
@@ -103,7 +113,7 @@ def command(
     from medclf.train.options import TrainOptions
     from medclf.train.run import Stopped, train
 
-    columns = {name: tuple(given[name]) for name in ("text_column", "text_pair_column", "label_column")}
+    columns = {name: tuple(given[name]) for name in LISTS}
     try:
         folder = train(TrainOptions(**{**given, **columns}), console=console if MAIN_PROCESS else None)
     except Stopped as stopped:
@@ -118,6 +128,10 @@ def command(
     metrics = json.loads(document)
     console.print(_table(metrics))
     console.print(_calibration(metrics))
+    if "search" in metrics:
+        console.print(_trials(metrics["search"]))
+    if "seeds" in metrics:
+        console.print(_seeds(metrics["seeds"]), soft_wrap=True)
     console.print(f"wrote {folder}", soft_wrap=True, markup=False)
     if json_:
         typer.echo(document, nl=False)
@@ -149,6 +163,27 @@ def _calibration(metrics: dict[str, Any]) -> str:
     found = metrics["calibration"]
     before, after = (100 * found["test"][name] for name in ("ece_before", "ece_after"))
     return f"temperature {found['temperature']:.2f}: calibration error on the test part {before:.1f} -> {after:.1f} %"
+
+
+def _trials(found: dict[str, Any]) -> Table:
+    """The trials of a search, the best first."""
+    names = ("learning_rate", "epochs", "batch_size", "layer_decay", "loss")
+    table = Table("trial", "validation macro-F1", *names, title="search", title_justify="left")
+    for one in sorted(found["trials"], key=lambda one: -1.0 if one["macro_f1"] is None else one["macro_f1"])[::-1]:
+        score = one["state"] if one["macro_f1"] is None else f"{one['macro_f1']:.3f}"
+        shown = [f"{one[name]:.3g}" if isinstance(one[name], float) else str(one[name]) for name in names]
+        table.add_row(str(one["number"]), score, *shown)
+    return table
+
+
+def _seeds(found: dict[str, Any]) -> str:
+    parts = [
+        f"{part} {found[part]['macro_f1']['mean']:.3f} \u00b1 {found[part]['macro_f1']['sd']:.3f}"
+        for part in ("validation", "test")
+    ]
+    return (
+        f"macro-F1 over {len(found['seeds'])} seeds: {', '.join(parts)}; the checkpoint is that of seed {found['best']}"
+    )
 
 
 def main() -> None:

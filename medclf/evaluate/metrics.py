@@ -3,7 +3,8 @@
 Macro-F1 is over the labels that occur in the truth.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import mean, stdev
 from typing import Any, cast
 
 import numpy as np
@@ -123,3 +124,17 @@ def _f1(hits: Ints, support: Ints, given: Ints) -> Floats:
 
 def _macro(f1: Floats, support: Ints) -> float:
     return float(f1[support > 0].mean()) if support.any() else 0.0
+
+
+def summary(scored: Sequence[Mapping[str, Any]], *, each: str = "folds") -> dict[str, Any]:
+    """Sum the scores of several models up.
+
+    Args:
+        scored: Of each, as `scores`; at least two.
+        each: What the list of all values is called.
+
+    Returns:
+        Score -> `mean`, `sd` (of a sample) and all values, for each of `SHOWN` that the task has.
+    """
+    values = {name: [float(one[name]) for one in scored] for name in SHOWN if name in scored[0]}
+    return {name: {"mean": mean(found), "sd": stdev(found), each: found} for name, found in values.items()}

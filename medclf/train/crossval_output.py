@@ -5,7 +5,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from medclf.atomic import atomic_folder
 from medclf.data.keys import Indices
 from medclf.data.tables import LabelledTexts
 from medclf.evaluate.label_errors import Doubts, doubts, suggestion
-from medclf.evaluate.metrics import SHOWN
+from medclf.evaluate.metrics import summary
 from medclf.labels import SEPARATOR, Floats, Label, Labels, names_of
 from medclf.train.options import TrainOptions
 
@@ -77,21 +76,6 @@ def write_output(
         (folder / METRICS).write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         _write_predictions(folder / PREDICTIONS, data, labels, fold_of, probabilities)
         _write_label_errors(folder / LABEL_ERRORS, data, labels, found)
-
-
-def summary(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Sum the scores of folds up.
-
-    Args:
-        scores: Of each fold, at least two.
-
-    Returns:
-        Score -> `mean`, `sd` (of a sample) and the `folds`, for each of `SHOWN` that the task has.
-    """
-    values = {name: [float(one[name]) for one in scores] for name in SHOWN if name in scores[0]}
-    return {
-        name: {"mean": mean(of_folds), "sd": stdev(of_folds), "folds": of_folds} for name, of_folds in values.items()
-    }
 
 
 def _write_predictions(

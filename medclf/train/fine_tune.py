@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from transformers import TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 from medclf.errors import TrainingError
 from medclf.train.dataset import Collate, EncodedTexts
@@ -18,6 +18,7 @@ from medclf.train.model import Start
 from medclf.train.options import TrainOptions
 from medclf.train.parts import Parts
 from medclf.train.progress import ProgressBar
+from medclf.train.trackers import trackers
 from medclf.train.trainer import ClassifierTrainer, EarlyStopping, StopRequest, make_trainer
 from medclf.train.work import begin_or_resume, describe_run, disk_faults, work_folder
 
@@ -50,6 +51,7 @@ class Job:
         start: The model to begin from, and its tokenizer.
         datasets: `train`, `validation` and `test`, encoded.
         hashes: Name of each input -> its SHA-256; a resume must have the same.
+        callbacks: Of Trainer, besides those that every run has.
     """
 
     options: TrainOptions
@@ -57,6 +59,7 @@ class Job:
     start: Start
     datasets: Mapping[str, EncodedTexts]
     hashes: Mapping[str, str]
+    callbacks: tuple[TrainerCallback, ...] = ()
 
 
 def input_hashes(parts: Parts, start: Start) -> dict[str, str]:
@@ -94,7 +97,7 @@ def fine_tune(job: Job, *, console: Console | None) -> tuple[ClassifierTrainer, 
         train=job.datasets["train"], validation=job.datasets["validation"],
     )  # fmt: skip
     stop, early, bar = StopRequest(options.stop_after), EarlyStopping(options.patience), ProgressBar(console)
-    for callback in (early, stop, bar):
+    for callback in (early, stop, bar, *trackers(options, arguments), *job.callbacks):
         trainer.add_callback(callback)
     resume_from = _prepare(job, main=trainer.is_world_process_zero())
     log.info("training on %s with learning rate %g", arguments.device, arguments.learning_rate)

@@ -19,9 +19,9 @@ from medclf.data.keys import Indices
 from medclf.errors import OptionError, TrainingError
 from medclf.labels import Floats, Labels
 from medclf.train.crossval_output import Answers
+from medclf.train.fit import fit
 from medclf.train.options import TrainOptions
 from medclf.train.parts import Parts
-from medclf.train.run import fit
 from medclf.train.scoring import judge
 from medclf.train.work import RUN, begin_or_resume, describe_run, last_checkpoint, work_folder
 

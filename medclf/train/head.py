@@ -33,6 +33,21 @@ def output_layer(model: Any) -> nn.Linear:
     return layers[-1]
 
 
+def head_modules(model: Any) -> list[str]:
+    """Name what is not the encoder: the pooler, and all that stands outside.
+
+    Args:
+        model: A sequence classifier of transformers.
+
+    Returns:
+        Names of modules that have weights, none inside another.
+    """
+    outside = [name for name, child in model.named_children() if name != model.base_model_prefix]
+    pooler = f"{model.base_model_prefix}.pooler"
+    names = [*outside, pooler]
+    return [name for name, module in model.named_modules() if name in names and any(True for _ in module.parameters())]
+
+
 def base_rates(targets: Targets) -> npt.NDArray[np.float64]:
     """Give the log-odds of each label in the training part.
 

@@ -20,6 +20,7 @@ from medclf.tokenizer import TextEncoder
 from medclf.train.options import SCRATCH, TrainOptions
 from medclf.train.scratch import scratch_config, scratch_tokenizer
 
+ADAPTERS = 10  # learning rate of adapters over that of whole weights
 WHAT_TO_DO = (
     f"Give --model FOLDER with a BERT that you have, or --model {SCRATCH} for a small BERT without pretrained weights."
 )
@@ -93,7 +94,8 @@ def learning_rate_for(options: TrainOptions, hidden_size: int) -> float:
         return options.learning_rate
     if options.model == SCRATCH:
         return 2e-4
-    return 1e-4 if hidden_size <= 512 else 5e-5 if hidden_size <= 768 else 2e-5
+    rate = 1e-4 if hidden_size <= 512 else 5e-5 if hidden_size <= 768 else 2e-5
+    return rate if options.lora is None else ADAPTERS * rate
 
 
 def save_tokenizer(folder: Path, tokenizer_json: str, *, max_length: int) -> None:

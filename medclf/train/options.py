@@ -11,6 +11,7 @@ from medclf.long_text import LongText
 Device = Literal["auto", "cpu", "cuda"]
 Loss = Literal["cross-entropy", "weighted", "focal", "logit-adjusted"]
 MODEL = "bert-base-uncased"
+TRACKERS = ("tensorboard", "mlflow")
 SCRATCH = "scratch"  # as a model: a small BERT without pretrained weights
 VALIDATION_SIZE = 0.1  # of the whole table
 
@@ -60,6 +61,11 @@ class TrainOptions:
         patience: Epochs without a better validation macro-F1 after which training stops; 0 never stops early.
         max_grad_norm: Gradients are clipped to this norm.
         gradient_accumulation: Batches whose gradients are summed for one step.
+        lora: Rank of adapters, which are trained in place of the encoder's weights; None trains these.
+        seeds: Runs with one seed after the other; the best one is the output.
+        search: Trials of a search for the best options; None for no search.
+        log_to: `tensorboard`, `mlflow`, which are told numbers and names of options alone.
+        log_dir: Folder of TensorBoard's files.
         seed: Of the split, the weights of the head, the order of the batches and dropout.
         device: `cuda` or `cpu`; `auto` takes a GPU where there is one.
         encoding: Character encoding of the tables.
@@ -104,6 +110,11 @@ class TrainOptions:
     patience: int = 2
     max_grad_norm: float = 1.0
     gradient_accumulation: int = 1
+    lora: int | None = None
+    seeds: int = 1
+    search: int | None = None
+    log_to: tuple[str, ...] = ()
+    log_dir: Path = Path("runs")
     seed: int = 42
     device: Device = "auto"
     encoding: str = "utf-8"
@@ -134,6 +145,10 @@ class TrainOptions:
                 self.teacher_temperature is None or 0 < self.teacher_temperature <= 100,
                 "over 0, at most 100",
             ),
+            ("lora", self.lora is None or 1 <= self.lora <= 1024, "1 to 1,024"),
+            ("seeds", 1 <= self.seeds <= 100, "1 to 100"),
+            ("search", self.search is None or 1 <= self.search <= 10_000, "1 to 10,000"),
+            ("log_to", set(self.log_to) <= set(TRACKERS), "some of " + ", ".join(TRACKERS)),
             ("max_length", 8 <= self.max_length <= 65_536, "8 to what the model allows"),
             ("weight_decay", 0 <= self.weight_decay <= 1, "0 to 1"),
             ("warmup_ratio", 0 <= self.warmup_ratio < 1, "0 or more, under 1"),
@@ -157,6 +172,8 @@ class TrainOptions:
             if getattr(self, name) is not None and self.loss != needed:
                 faults.append(f"{name} belongs to the loss {needed!r}, but the loss is {self.loss!r}")
         faults += self._teaching_faults()
+        if self.stop_after is not None and self.several:
+            faults.append("stop_after counts the steps of one run, but seeds or search make several")
         if repeated:
             faults.append(
                 f"column(s) {', '.join(map(repr, repeated))} named twice: text, pair, label and group must differ"
@@ -174,6 +191,11 @@ class TrainOptions:
                 "model names what to begin from, layers and hidden_size cut it out of the teacher: give one of them"
             ]
         return []
+
+    @property
+    def several(self) -> bool:
+        """Whether several runs are made for one output."""
+        return self.seeds > 1 or self.search is not None
 
     @property
     def cut_from_teacher(self) -> bool:

@@ -20,7 +20,10 @@ from medclf.train.options import TrainOptions
 
 RUN = "run.json"
 # may change on a resume: where things are, not what they are; the data is compared by its hash
-NOT_COMPARED = ("data", "eval_data", "test_data", "output", "resume", "overwrite", "stop_after")
+NOT_COMPARED = (
+    *("data", "eval_data", "test_data", "output", "resume", "overwrite", "stop_after"),
+    *("log_to", "log_dir"),
+)
 TORCH_WRITERS = ("PytorchStreamWriter", "inline_container", "iostream")  # what torch.save's errors go by
 
 
@@ -63,10 +66,10 @@ def check_run(options: TrainOptions) -> None:
     """
     check_output(options.output, overwrite=options.overwrite)
     work = work_folder(options.output)
-    stopped = last_checkpoint(work)
-    if options.resume and stopped is None:
+    stopped = (work / RUN).is_file() if options.several else last_checkpoint(work) is not None
+    if options.resume and not stopped:
         raise TrainingError(f"{work}: no stopped run is saved there, so there is nothing to resume. Drop --resume.")
-    if stopped is not None and not options.resume and not options.overwrite:
+    if stopped and not options.resume and not options.overwrite:
         raise TrainingError(
             f"{work} holds a run that was stopped. Go on with --resume, or drop it and begin again with --overwrite."
         )

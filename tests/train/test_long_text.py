@@ -21,8 +21,9 @@ from medclf.runtime import Classifier
 from medclf.tokenizer import TextEncoder
 from medclf.train.checkpoint import TRAINING, TrainingRecord, read_checkpoint
 from medclf.train.dataset import EncodedTexts
+from medclf.train.fit import log_lengths
 from medclf.train.options import TrainOptions
-from medclf.train.run import log_lengths, train
+from medclf.train.run import train
 from medclf_export.pipeline import ExportOptions, export_bundle
 
 SETTINGS: dict[str, Any] = {"epochs": 2, "max_length": 16, "learning_rate": 4e-3, "device": "cpu", "patience": 0}

@@ -72,6 +72,7 @@ def test_learning_rate_fits_the_width() -> None:
     rates = [learning_rate_for(options, width) for width in (384, 768, 1024)]
     assert rates == [1e-4, 5e-5, 2e-5]
     assert learning_rate_for(replace(options, model=SCRATCH), 256) == 2e-4
+    assert learning_rate_for(replace(options, lora=4), 768) == pytest.approx(5e-4)
     assert learning_rate_for(replace(options, learning_rate=3e-5), 384) == 3e-5
 
 
