@@ -25,6 +25,7 @@ from medclf.train.dataset import Collate, EncodedTexts, LengthGroupedBatches
 from medclf.train.groups import parameter_groups
 from medclf.train.losses import Objective
 from medclf.train.options import TrainOptions
+from medclf.train.work import last_checkpoint
 
 
 def training_arguments(options: TrainOptions, work: Path, *, learning_rate: float) -> TrainingArguments:
@@ -157,9 +158,15 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]  # transformers has no t
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss.item()} at step {self.state.global_step + 1}: training has diverged. "
-                "Lower --learning-rate, or raise --warmup-ratio."
+                f"{_kept(Path(self.args.output_dir))} Lower --learning-rate, or raise --warmup-ratio."
             )
         return loss
+
+
+def _kept(work: Path) -> str:
+    """Say which weights are left of a run that cannot go on."""
+    last = last_checkpoint(work)
+    return "No epoch was done before." if last is None else f"The weights of the last whole epoch are kept in {last}."
 
 
 def compute_metrics(logits: Floats, targets: Targets) -> dict[str, float]:

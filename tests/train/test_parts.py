@@ -90,6 +90,14 @@ def test_class_that_validation_lacks_is_told(
     assert "no validation row has 1 of 3 classes ('oncology')" in caplog.text
 
 
+def test_a_group_column_with_one_group(tmp_path: Path) -> None:
+    rows = [{**row, "patient": f"{CANARY}"} for row in labelled_rows(60)]
+    data = write_csv(tmp_path / "a.csv", rows)
+    fails(
+        r"its rows are of 1 group\(s\).*3 parts need at least 3\. Is this the right", data=data, group_column="patient"
+    )
+
+
 def test_unknown_and_repeated_group_columns(train_table: Path) -> None:
     fails("no column 'doctor'; it has 'id', 'text', 'label', 'patient'", data=train_table, group_column="doctor")
     with pytest.raises(OptionError, match=r"column\(s\) 'label' named twice: text, pair, label and group"):

@@ -294,9 +294,30 @@ def test_loss_that_is_not_finite_stops_the_run(options: TrainOptions, tiny_encod
     weights = load_file(broken / "model.safetensors")
     weights["embeddings.LayerNorm.bias"][0] = float("nan")
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(TrainingError, match=r"the loss is nan at step 1: .*--learning-rate"):
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 1: .*No epoch was done.*--learning-rate"):
         train(replace(options, model=str(broken)))
     assert not options.output.exists()
+
+
+def test_loss_that_is_not_finite_later_leaves_the_last_epoch(
+    options: TrainOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses: list[torch.Tensor] = []
+
+    def diverging(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        loss = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+        losses.append(loss)
+        return loss * float("inf") if len(losses) > STEPS + 4 else loss
+
+    monkeypatch.setattr("medclf.train.losses.plain_loss", diverging)
+    with pytest.raises(TrainingError, match=rf"the loss is inf at step \d+: .*kept in .*checkpoint-{STEPS}\. Lower"):
+        train(options)
+    kept = work_folder(options.output) / f"checkpoint-{STEPS}" / "model.safetensors"
+    assert all(torch.isfinite(weights).all() for weights in load_file(kept).values())
+    assert not options.output.exists()
+    with pytest.raises(TrainingError, match="the loss is inf"):  # it would go the same way again
+        train(replace(options, resume=True))
+    assert kept.exists()
 
 
 def test_output_that_exists_is_refused_before_the_data_is_read(options: TrainOptions, tmp_path: Path) -> None:
@@ -361,7 +382,7 @@ def test_full_disk_at_the_end_can_be_resumed(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("medclf.train.run.draw_curve", full)
+        patch.setattr("medclf.train.output.draw_curve", full)
         with pytest.raises(OutputError, match="No space left on device"):
             train(options)
     assert [path.name for path in options.output.parent.iterdir()] == ["checkpoint.work"]
