@@ -99,6 +99,7 @@ def test_several_runs_need_one_process(options: TrainOptions, monkeypatch: pytes
 # Search
 
 
+@pytest.mark.slow
 def test_search_keeps_the_best_of_its_trials(options: TrainOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("optuna")
     asked = replace(options, search=3, epochs=1)
@@ -170,6 +171,7 @@ def test_adapters_are_merged_and_the_answers_stay(options: TrainOptions) -> None
     assert torch.allclose(plain(ids).logits, before, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_with_adapters_gives_a_plain_checkpoint(options: TrainOptions, tiny_encoder: Path) -> None:
     pytest.importorskip("peft")
     with pytest.raises(Stopped):

@@ -118,6 +118,7 @@ def test_student_is_trained_and_exported_like_any_model(options: TrainOptions) -
     export_bundle(ExportOptions(folder, folder.parent / "bundle"))
 
 
+@pytest.mark.slow
 def test_teacher_alone_is_imitated_on_texts_without_labels(options: TrainOptions, tmp_path: Path) -> None:
     """With alpha 0 labels are not looked at: the student of a teacher of shuffled labels gives the shuffled ones."""
     turned = tmp_path / "turned"
