@@ -9,9 +9,11 @@ column `text`; after the colon, the tokens at which every way cuts a text (medcl
 is a process of its own (`peers/`, whose files say what to install) with the Python that --python names; a way that
 cannot start is left out and told. Timed, tokenizing included:
 
-- throughput: all texts of a set at once. Ways other than medclf and the tutorial's loop sort by length, 16 texts a
-  batch; every threading is tried, and the best one counts. Ways take turns in each round; the first is warm-up.
-- latency: one text at a time, in the threading that is fastest at it; the first answer of a fresh process apart.
+- throughput: all texts of a set at once, as many as --tokens real tokens need. Ways other than medclf and the
+  tutorial's loop sort by length, 16 texts a batch; every threading is tried, and the best one counts. Ways take turns
+  in each round; the first is warm-up. The tutorial's loop, for which all texts are equally long, takes the first 16.
+- latency: the first 32 texts one at a time, in the threading that is fastest at it; the first answer of a fresh
+  process apart.
 """
 
 import argparse
@@ -43,6 +45,8 @@ REST_S = 0.3  # between turns: threads of some pools spin for a while after thei
 OURS = tuple(Way(f"medclf {precision.upper()}", "ours_classifier", precision) for precision in ("fp32", "int8"))
 ALL_WAYS = (TUTORIAL, *(way for way in WAYS if way.module != "ours"), *OURS)
 N_CALIBRATION = 300
+N_PADDED = 16  # texts that the tutorial's loop runs
+N_ALONE = 32  # texts that run one at a time
 FIELDS = {  # of a way -> what the table says
     "documents_per_s": "documents/s",
     "p50_ms": "ms to answer one text, median",
@@ -69,14 +73,18 @@ class TextSet:
     n_tokens: int
 
 
-def read_set(spec: str, tokenizer_json: str, n_texts: int) -> TextSet:
-    """Read `NAME=FILE:LENGTH`."""
+def read_set(spec: str, tokenizer_json: str, n_tokens: int) -> TextSet:
+    """Read `NAME=FILE:LENGTH`: texts of that many real tokens together, or all that the file has."""
     name, _, rest = spec.partition("=")
     file, _, length = rest.rpartition(":")
+    encoder, strings, total = TextEncoder(tokenizer_json, max_length=int(length)), [], 0
     with Table(Path(file)) as table:
-        strings = [str(row.values["text"]) for row, _ in zip(table, range(n_texts), strict=False)]
-    encoded = TextEncoder(tokenizer_json, max_length=int(length)).encode(strings)
-    return TextSet(name, strings, int(length), sum(map(len, encoded)))
+        for row in table:
+            if total >= n_tokens:
+                break
+            strings.append(str(row.values["text"]))
+            total += len(encoder.encode(strings[-1:])[0])
+    return TextSet(name, strings, int(length), total)
 
 
 @contextmanager
@@ -119,7 +127,8 @@ def cut_copy(job: Path, target: Path, max_length: int) -> Path:
 def prepare(job: Path, work: Path, texts: TextSet) -> None:
     """Write what every way is given."""
     (work / "all.json").write_text(json.dumps(texts.strings))
-    (work / "first.json").write_text(json.dumps(texts.strings[:1]))
+    for name, n_texts in {"first": 1, "alone": N_ALONE, "padded": N_PADDED}.items():
+        (work / f"{name}.json").write_text(json.dumps(texts.strings[:n_texts]))
     tokenizer_json = (job / "checkpoint" / "tokenizer.json").read_text(encoding="utf-8")
     encoded = TextEncoder(tokenizer_json, max_length=texts.max_length).encode(texts.strings[:N_CALIBRATION])
     save_texts(work / "calibration.npz", encoded)
@@ -136,7 +145,7 @@ def throughput(workers: Mapping[str, Worker], rounds: int) -> dict[str, dict[str
         for name, by_threading in seconds.items():
             for threading, values in by_threading.items():
                 time.sleep(REST_S)
-                found = workers[name].classify("all", threading)
+                found = workers[name].classify("padded" if name == TUTORIAL.name else "all", threading)
                 if round_:
                     values.append(found)
     return seconds
@@ -152,7 +161,7 @@ def latency(workers: Mapping[str, Worker]) -> dict[str, dict[str, Any]]:
         for threading in (first, *others):
             time.sleep(REST_S)
             worker.latencies("first", threading)
-            by_threading[threading] = worker.latencies("all", threading)
+            by_threading[threading] = worker.latencies("alone", threading)
         best = min(by_threading, key=lambda one: statistics.median(by_threading[one]))
         values = [1000 * one for one in by_threading[best]]
         percentiles = {f"p{p}_ms": float(np.percentile(values, p)) for p in (50, 95, 99)}
@@ -172,20 +181,21 @@ def measure(job: Path, texts: TextSet, options: argparse.Namespace) -> dict[str,
         "n_texts": len(texts.strings),
         "mean_tokens": texts.n_tokens / len(texts.strings),
         "ways": {
-            name: {"latency": latencies.get(name), "versions": versions[name]} | rate(by_threading, texts)
+            name: {"latency": latencies.get(name), "versions": versions[name]} | rate(name, by_threading, texts)
             for name, by_threading in seconds.items()
         },
     }
 
 
-def rate(by_threading: Mapping[str, Sequence[float]], texts: TextSet) -> dict[str, Any]:
+def rate(name: str, by_threading: Mapping[str, Sequence[float]], texts: TextSet) -> dict[str, Any]:
     """The best threading counts; all are kept."""
     medians = {threading: statistics.median(values) for threading, values in by_threading.items()}
-    best = min(medians, key=medians.__getitem__)
+    best, n_texts = min(medians, key=medians.__getitem__), len(texts.strings)
+    documents_per_s = (min(n_texts, N_PADDED) if name == TUTORIAL.name else n_texts) / medians[best]
     return {
         "threading": best,
-        "documents_per_s": len(texts.strings) / medians[best],
-        "tokens_per_s": texts.n_tokens / medians[best],
+        "documents_per_s": documents_per_s,
+        "tokens_per_s": documents_per_s * texts.n_tokens / n_texts,
         "seconds": by_threading,
     }
 
@@ -232,7 +242,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=Path, nargs="+", default=[])
     parser.add_argument("--texts", nargs="+", default=[], metavar="NAME=FILE:LENGTH")
-    parser.add_argument("--n-texts", type=int, default=96)
+    parser.add_argument("--tokens", type=int, default=10_000, help="real tokens of a set")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--latency", action="store_true", help="measure one text at a time too")
     parser.add_argument("--only", default="", help="time the ways with this in their name")
@@ -247,7 +257,7 @@ def main() -> None:
     for job in options.jobs:
         tokenizer_json = (job / "checkpoint" / "tokenizer.json").read_text(encoding="utf-8")
         for spec in options.texts:
-            results.append(measure(job, read_set(spec, tokenizer_json, options.n_texts), options))
+            results.append(measure(job, read_set(spec, tokenizer_json, options.tokens), options))
             document = {"rounds": options.rounds, "results": results, "environment": before}
             if options.output:  # after each set: a run takes long
                 options.output.write_text(json.dumps(document, indent=2) + "\n")

@@ -34,7 +34,9 @@ def run_on(folder: Path, head: tuple[Any, Any], *, calls: int, threads: int) -> 
     )
 
     def run(texts: Sequence[Text]) -> Any:
-        ids, types = ([getattr(one, key).tolist() for one in texts] for key in ("input_ids", "token_type_ids"))
+        ids, types = (
+            [np.asarray(getattr(one, key)).tolist() for one in texts] for key in ("input_ids", "token_type_ids")
+        )
         pooled = np.array(encoder.forward_batch(ids, token_type_ids=types).pooler_output)
         return pooled @ head[0].T + head[1]
 

@@ -78,7 +78,9 @@ def predict(
     threads: Annotated[
         int | None, typer.Option(help="Cores to keep busy; with Ray, of each worker. Default: all that it may use.")
     ] = None,
-    mode: Annotated[str, typer.Option(help="throughput: a batch on each core; latency: one on all.")] = "throughput",
+    mode: Annotated[
+        str, typer.Option(help="throughput: a batch on each core; latency: one on all; auto: what is sooner.")
+    ] = "throughput",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the output, or the work of a stopped run, if it is there.")
     ] = False,

@@ -52,7 +52,9 @@ def open_state(options: ServeOptions, *, restarts: int = 0) -> State:
     workers = options.workers or usable_cores()
 
     def load(folder: Path) -> Classifier:
-        return Classifier.load(folder, provider=options.provider, precision=options.precision, threads=workers)
+        return Classifier.load(
+            folder, provider=options.provider, precision=options.precision, mode="auto", threads=workers
+        )
 
     bundles = Bundles(parse_sources(list(options.bundles)), load)
     n_callers = max(model.classifier.n_callers for model in bundles.models)  # 1 for a GPU

@@ -17,7 +17,7 @@ from medclf.errors import InputError, RequestError
 from medclf.labels import Floats
 from medclf.pooling import pool
 from medclf.runtime.texts import N_SHOWN, find_faults
-from medclf.serve.admission import Limits, check_room, check_tokens
+from medclf.serve.admission import Door, Limits
 from medclf.serve.batcher import Queue, Waiting, due_times
 from medclf.serve.bundles import Bundles, Model
 from medclf.serve.callers import Callers, Done
@@ -150,6 +150,7 @@ class Service:
         self.bundles, self.limits, self.metrics = bundles, limits, metrics
         self.held_bytes = 0
         self.stopped = ""
+        self._door = Door(limits)
         self._jobs: set[_Job] = set()
         self._callers = Callers(Queue(), n_callers=n_callers, deliver=self._deliver_later)
         self._tokenizing = ThreadPoolExecutor(max(1, min(4, n_callers)), thread_name_prefix="medclf-tokenize")
@@ -169,9 +170,8 @@ class Service:
         """
         if self.stopped:
             raise _unhealthy(self.stopped)
-        check_room(
-            self.limits, queued_tokens=self._callers.n_tokens, held_bytes=self.held_bytes, speed=self._callers.speed
-        )
+        callers = self._callers
+        self._door.check(queued_tokens=callers.n_tokens, held_bytes=self.held_bytes, speed=callers.speed)
 
     async def in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
         """Do what would hold up the event loop, such as parsing a body, where texts are tokenized.
@@ -203,14 +203,17 @@ class Service:
                 499 when the caller has gone, 500 where the model failed.
         """
         with model:
-            faults, encoded = await self.in_thread(_encode, model, question)
+            n_chars = sum(map(len, [*question.texts, *(question.pairs or ())]))
+            with self._door.arriving(n_chars):
+                faults, encoded = await self.in_thread(_encode, model, question)
             timings.encoded_s, timings.n_texts = time.monotonic(), len(question.texts)
             timings.n_tokens = sum(len(one) for one in encoded.values())
-            self.check_room()
+            self._door.arrived(n_chars, timings.n_tokens)
+            if self.stopped:
+                raise _unhealthy(self.stopped)
             if patience.gone.done() or timings.encoded_s > patience.deadline_s:
                 raise _given_up(gone=patience.gone.done())
-            check_tokens(
-                self.limits,
+            self._door.check_tokens(
                 n_tokens=timings.n_tokens,
                 queued_tokens=self._callers.n_tokens,
                 speed=self._callers.speed,
