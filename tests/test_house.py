@@ -13,7 +13,19 @@ import typer
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = (ROOT / "medclf", ROOT / "export" / "medclf_export")
 SOURCES = sorted(path for package in PACKAGES for path in package.rglob("*.py"))
-COMMANDS = ("audit", "train", "crossval", "export", "verify", "predict", "bench", "serve", "evaluate", "explain")
+COMMANDS = (
+    "audit",
+    "train",
+    "crossval",
+    "export",
+    "verify",
+    "predict",
+    "bench",
+    "plan",
+    "serve",
+    "evaluate",
+    "explain",
+)
 DISTRIBUTION = {
     "huggingface_hub": "huggingface-hub",
     "sklearn": "scikit-learn",

@@ -148,10 +148,7 @@ def plan_of(options: BenchOptions) -> Plan:
     """
     threads = options.threads or usable_cores()
     manifest = read_manifest(options.bundle)
-    specs, left_out = _of_bundle(options, manifest, threads)
-    for other in options.compare:
-        more, _ = _of_bundle(replace(options, bundle=other), read_manifest(other), threads)
-        specs += [replace(spec, name=f"{spec.name} of {other}") for spec in more]
+    specs, left_out = paths_of(options, manifest, threads)
     source = Source(manifest, read_verified(options.bundle, manifest, TOKENIZER).decode("utf-8"), options.data)
     workloads = _workloads(options, source)
     if options.checkpoint is None and (missing := _missing()):
@@ -167,6 +164,27 @@ def plan_of(options: BenchOptions) -> Plan:
     for name, pad_to_max in (("torch, padded to max_length", True), (BASELINE, False)):
         specs.append(PathSpec(name, options.bundle, threads, checkpoint=checkpoint.folder, pad_to_max=pad_to_max))
     return Plan(specs, workloads, left_out, source)
+
+
+def paths_of(options: BenchOptions, manifest: Manifest, threads: int) -> tuple[list[PathSpec], list[str]]:
+    """Name the models that can be timed, of the bundle and of those to compare with.
+
+    Args:
+        options: What to measure.
+        manifest: Of `options.bundle`.
+        threads: Cores of each path.
+
+    Returns:
+        Their paths, and why others of the bundle are left out, a sentence each.
+
+    Raises:
+        OptionError: A precision was named that a bundle does not have, or nothing is left.
+    """
+    specs, left_out = _of_bundle(options, manifest, threads)
+    for other in options.compare:
+        more, _ = _of_bundle(replace(options, bundle=other), read_manifest(other), threads)
+        specs += [replace(spec, name=f"{spec.name} of {other}") for spec in more]
+    return specs, left_out
 
 
 def _of_bundle(options: BenchOptions, manifest: Manifest, threads: int) -> tuple[list[PathSpec], list[str]]:

@@ -79,6 +79,7 @@ class Timing:
         n_padded: Tokens of the arrays that the model was given, padding included.
         outside_s: Seconds of the busy cores in which no model ran; None where that is not known.
         core_s: Seconds of the busy cores.
+        cpu_s: Processor time of the process: what the turn took where other programs had the cores in between.
     """
 
     seconds: float
@@ -88,6 +89,7 @@ class Timing:
     n_padded: int
     outside_s: float | None = None
     core_s: float = 0.0
+    cpu_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -181,20 +183,20 @@ def run_turn(loaded: Loaded, turn: Turn) -> Timing:
             lengths.append(found)
 
     before = loaded.model_s() if loaded.model_s else 0.0
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     if turn.concurrency == 1:
         call()
     else:
         with ThreadPoolExecutor(turn.concurrency) as callers:
             for caller in [callers.submit(call) for _ in range(turn.concurrency)]:
                 caller.result()
-    seconds = time.perf_counter() - start
+    seconds, cpu_s = time.perf_counter() - start, time.process_time() - cpu_start
     n_tokens, n_padded = sum(int(one.sum()) for one in lengths), sum(map(loaded.n_padded, lengths))
     n_texts = sum(len(batch.texts) for batch in turn.batches)
     n_busy = min(loaded.n_callers, turn.concurrency * max((len(plan(one.tolist())) for one in lengths), default=1))
     core_s = n_busy * seconds
     outside_s = core_s - (loaded.model_s() - before) if loaded.model_s else None
-    return Timing(seconds, tuple(latencies), n_texts, n_tokens, n_padded, outside_s, core_s)
+    return Timing(seconds, tuple(latencies), n_texts, n_tokens, n_padded, outside_s, core_s, cpu_s)
 
 
 def _import(spec: PathSpec) -> None:

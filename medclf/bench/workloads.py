@@ -21,17 +21,19 @@ class Workload:
         length: Tokens of every text; None for the lengths of the source.
         concurrency: Callers that send one batch after the other, all at a time.
         batches: What they send.
+        calls_of_a_turn: Batches that each of several callers sends before the next path has its turn.
     """
 
     batch: int
     length: int | None
     concurrency: int
     batches: tuple[TextBatch, ...]
+    calls_of_a_turn: int = CALLS_OF_A_TURN
 
     @property
     def turns(self) -> list[Sequence[TextBatch]]:
         """What a path does before the next path has its turn: one batch, or some of each caller's."""
-        size = 1 if self.concurrency == 1 else self.concurrency * CALLS_OF_A_TURN
+        size = 1 if self.concurrency == 1 else self.concurrency * self.calls_of_a_turn
         return [self.batches[start : start + size] for start in range(0, len(self.batches), size)]
 
 
