@@ -35,6 +35,10 @@ def command(
     eval_data: Annotated[Path | None, typer.Option(help="Validation table; else a tenth of --data.")] = None,
     test_data: Annotated[Path | None, typer.Option(help="Test table; else --test-size of --data.")] = None,
     test_size: Annotated[float, typer.Option(help="Share of --data that is kept for the test.")] = 0.2,
+    streaming: Annotated[
+        bool, typer.Option("--streaming", help="Leave --data on disk: Parquet, a file or a folder of them.")
+    ] = False,
+    shuffle_buffer: Annotated[int, typer.Option(help="Rows of a stream that are in memory, shuffled.")] = 20_000,
     model: Annotated[
         str, typer.Option(help="Hub id or folder of a BERT, or 'scratch' for a small one without pretrained weights.")
     ] = "bert-base-uncased",

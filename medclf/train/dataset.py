@@ -113,6 +113,18 @@ class EncodedTexts(Dataset[Example]):
         """
         return pool(logits, self._n_windows, self._pooling, multi_label=self.targets.ndim == 2)
 
+    def batches(self, batch_size: int, *, seed: int) -> "LengthGroupedBatches":
+        """Give the batch sampler of training.
+
+        Args:
+            batch_size: Texts in a batch.
+            seed: Of the run.
+
+        Returns:
+            The sampler.
+        """
+        return LengthGroupedBatches(self.lengths, batch_size, seed=seed)
+
     def _longest_first(self) -> npt.NDArray[np.intp]:
         return np.argsort(-self.lengths, kind="stable")
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -18,6 +19,7 @@ from medclf.train.model import Start, learning_rate_for, load_start
 from medclf.train.options import TrainOptions
 from medclf.train.parts import Parts
 from medclf.train.scoring import Outputs, outputs_of
+from medclf.train.streamed_batches import StreamedTexts
 from medclf.train.student import make_student
 from medclf.train.teacher import Teacher, give_lesson, load_teacher
 from medclf.train.trainer import ClassifierTrainer, training_arguments
@@ -79,10 +81,12 @@ def fit(
     arguments = training_arguments(options, work_folder(options.output), learning_rate=rate)
     encoded = {name: start.encoder.encode(part.texts, part.pairs) for name, part in parts.named().items()}
     log_lengths(encoded["train"], options)
-    datasets = {
+    datasets: dict[str, Any] = {
         name: EncodedTexts(encoded[name], labels.targets(part.labels), pooling=options.policy.pooling)
         for name, part in parts.named().items()
     }
+    if parts.stream:
+        datasets["train"] = StreamedTexts(parts.stream, start.encoder)
     if start.head_is_new and options.loss != "weighted":  # which makes every label as frequent as its absence
         start_at_base_rates(start.model, datasets["train"].targets)
     hashes = input_hashes(parts, start)

@@ -32,6 +32,8 @@ class TrainOptions:
         eval_data: Table of the validation part; None takes a tenth of `data`.
         test_data: Table of the test part; None takes `test_size` of `data`.
         test_size: Share of the rows of `data` that is kept for the test, 0 to 0.8.
+        streaming: Whether `data`, a Parquet file or a folder of them, stays on disk but for a buffer of rows.
+        shuffle_buffer: Rows of that buffer, in which they are shuffled and sorted by length.
         model: Hub id or folder of a BERT-like encoder, or `scratch` for a small BERT without pretrained weights.
         teacher: Checkpoint of a larger model, whose answers the model learns beside the labels; None for none.
         layers: Layers of a model that is cut out of the teacher, in place of `model`; None for the teacher's.
@@ -84,6 +86,8 @@ class TrainOptions:
     eval_data: Path | None = None
     test_data: Path | None = None
     test_size: float = 0.2
+    streaming: bool = False
+    shuffle_buffer: int = 20_000
     model: str = MODEL
     teacher: Path | None = None
     layers: int | None = None
@@ -157,6 +161,7 @@ class TrainOptions:
             ("gradient_accumulation", 1 <= self.gradient_accumulation <= 65_536, "1 to 65,536"),
             ("seed", 0 <= self.seed < 2**32, "0 to 4,294,967,295"),
             ("device", self.device in get_args(Device), "one of " + ", ".join(get_args(Device))),
+            ("shuffle_buffer", self.shuffle_buffer >= self.batch_size, f"batch_size, {self.batch_size}, or more"),
             ("stop_after", self.stop_after is None or self.stop_after >= 1, "1 or more"),
             ("text_column", bool(self.text_column), "one column or more"),
             ("label_column", bool(self.label_column), "one column or more"),
@@ -174,6 +179,7 @@ class TrainOptions:
         faults += self._teaching_faults()
         if self.stop_after is not None and self.several:
             faults.append("stop_after counts the steps of one run, but seeds or search make several")
+        faults += self._streaming_faults()
         if repeated:
             faults.append(
                 f"column(s) {', '.join(map(repr, repeated))} named twice: text, pair, label and group must differ"
@@ -217,6 +223,22 @@ class TrainOptions:
                 "Thresholds fitted on validation already do the like; 'weighted' and 'focal' can be used."
             )
         self.policy.check(self.max_length, multi_label=multi_label)
+
+    def _streaming_faults(self) -> list[str]:
+        """Say what a table that is not in memory cannot have."""
+        if not self.streaming:
+            return []
+        faults = []
+        if self.eval_data is None or self.test_data is None:
+            faults.append("a stream is not split: with streaming, name eval_data and test_data")
+        if self.teacher is not None:
+            faults.append("a teacher answers all texts before training: it is not for streaming")
+        if self.long_text == "windows":
+            faults.append(
+                "long_text is 'windows', but a stream does not know how many windows its texts will be: use truncate "
+                "or head_tail"
+            )
+        return faults
 
     @property
     def policy(self) -> LongText:

@@ -59,7 +59,7 @@ def write_checkpoint(fitted: Fitted, parts: Parts, labels: Labels, baselines: Sc
         columns=options.columns,
         label_column=options.label_column,
         max_length=options.max_length,
-        splits={name: _split_record(part, options) for name, part in parts.named().items()},
+        splits=split_records(parts, options),
         base_model=str(options.teacher) if options.cut_from_teacher else options.model,
         options=replace(given, learning_rate=trainer.args.learning_rate).to_json(),
         token_lengths=fitted.token_lengths,
@@ -110,6 +110,22 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
 
 def _best_baseline(scored: dict[str, Any]) -> float:
     return max(float(scored[name]["macro_f1"]) for name in BASELINES)
+
+
+def split_records(parts: Parts, options: TrainOptions) -> dict[str, SplitRecord]:
+    """Say which rows of which file each part was.
+
+    Args:
+        parts: Of the data.
+        options: Of the run.
+
+    Returns:
+        Part -> its record; of a stream, all rows.
+    """
+    found = {name: _split_record(part, options) for name, part in parts.named().items()}
+    if parts.stream:
+        found["train"] = replace(found["train"], n_rows=parts.stream.n_rows, rows=None)
+    return found
 
 
 def _split_record(part: LabelledTexts, options: TrainOptions) -> SplitRecord:

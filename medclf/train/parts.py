@@ -13,17 +13,26 @@ from medclf.data.tables import LabelledTexts, read_labelled
 from medclf.errors import DataError
 from medclf.labels import SEPARATOR, Labels, names_of
 from medclf.train.options import VALIDATION_SIZE, TrainOptions
+from medclf.train.streaming import Stream, open_stream, survey
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The three parts of the data."""
+    """The three parts of the data.
+
+    Attributes:
+        train: For training; of a stream, a sample of it.
+        validation: To choose and to calibrate by.
+        test: To score.
+        stream: The training table, where it is not in memory.
+    """
 
     train: LabelledTexts
     validation: LabelledTexts
     test: LabelledTexts
+    stream: Stream | None = None
 
     def named(self) -> dict[str, LabelledTexts]:
         """Give the parts by their names in `training.json`."""
@@ -49,6 +58,14 @@ def read_parts(options: TrainOptions) -> Parts:
             multi_label=multi_label, encoding=options.encoding, group_column=options.group_column,
         )  # fmt: skip
 
+    if options.streaming:
+        table, multi_label = open_stream(options)
+        validation, test = (
+            read(path, multi_label=multi_label) for path in (options.eval_data, options.test_data) if path
+        )
+        stream, shared = survey(table, options, multi_label, (validation, test))
+        _check_leaks(Parts(shared, validation, test), allow=options.allow_leakage)
+        return Parts(stream.sample, validation, test, stream)
     data = read(options.data, multi_label=options.multi_label or None)
     given = {
         name: None if path is None else read(path, multi_label=data.multi_label)
@@ -132,7 +149,7 @@ def fix_labels(parts: Parts) -> Labels:
     Raises:
         DataError: Another part has a label that the training part has not.
     """
-    labels = labels_of(parts.train)
+    labels = parts.stream.labels if parts.stream else labels_of(parts.train)
     for part in (parts.validation, parts.test):
         _check_seen(part, labels)
     if not labels.multi_label:

@@ -25,7 +25,10 @@ from medclf.train.dataset import Collate, EncodedTexts, LengthGroupedBatches
 from medclf.train.groups import parameter_groups
 from medclf.train.losses import Objective
 from medclf.train.options import TrainOptions
+from medclf.train.streamed_batches import StreamedBatches, StreamedTexts
 from medclf.train.work import last_checkpoint
+
+Batches = LengthGroupedBatches | StreamedBatches
 
 
 def training_arguments(options: TrainOptions, work: Path, *, learning_rate: float) -> TrainingArguments:
@@ -86,9 +89,7 @@ def training_arguments(options: TrainOptions, work: Path, *, learning_rate: floa
 class ClassifierTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
     """Trainer with length-grouped batches, the warm-up as a ratio, and a check of every loss."""
 
-    def __init__(
-        self, *, batches: LengthGroupedBatches, warmup_ratio: float, objective: Objective, **options: Any
-    ) -> None:
+    def __init__(self, *, batches: Batches, warmup_ratio: float, objective: Objective, **options: Any) -> None:
         """Add to Trainer what it lacks.
 
         Args:
@@ -194,7 +195,7 @@ def compute_metrics(logits: Floats, targets: Targets) -> dict[str, float]:
 class SetEpoch(TrainerCallback):  # type: ignore[misc]
     """Gives each pass over the data its own order, also after a resume in the middle of one."""
 
-    def __init__(self, batches: LengthGroupedBatches) -> None:
+    def __init__(self, batches: Batches) -> None:
         self._batches = batches
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: D102
@@ -282,7 +283,7 @@ def _in_mid_epoch(state: Any) -> bool:
 
 def make_trainer(
     start_model: Any, arguments: TrainingArguments, options: TrainOptions, collate: Collate,
-    *, train: EncodedTexts, validation: EncodedTexts,
+    *, train: EncodedTexts | StreamedTexts, validation: EncodedTexts,
 ) -> ClassifierTrainer:  # fmt: skip
     """Put a trainer together; its stop, early stopping and progress are callbacks that the caller adds.
 
@@ -297,7 +298,7 @@ def make_trainer(
     Returns:
         A trainer that has not begun.
     """
-    batches = LengthGroupedBatches(train.lengths, options.batch_size, seed=options.seed)
+    batches = train.batches(options.batch_size, seed=options.seed)
     optimizer, settings = Trainer.get_optimizer_cls_and_kwargs(arguments, start_model)
     groups = parameter_groups(start_model, options, learning_rate=arguments.learning_rate)
     return ClassifierTrainer(
