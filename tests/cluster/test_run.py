@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +16,9 @@ import pytest
 from cluster.conftest import CANARY, as_before, read_parts, some_rows, write_parquet
 from runtime.stub import StubClassifier
 
-from medclf.cluster.ray import worker
+from medclf.cluster.ray import dispatch, worker
+from medclf.cluster.ray.dispatch import Event
+from medclf.cluster.ray.worker import Outcome
 from medclf.errors import BundleError, ClusterError, DataError, MedclfError, OptionError, OutputError
 from medclf.runtime.predict_file import predict_file
 from medclf.runtime.predict_options import PredictOptions
@@ -370,3 +373,13 @@ def test_nothing_is_left_where_nothing_was_done(run_here: RunHere, tmp_path: Pat
     with pytest.raises(DataError, match=r"row 2, column 'text': is empty"):
         run_here(write_parquet(tmp_path / "in.parquet", rows), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_cluster_that_is_full_is_told_of(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = iter([[], [], [Event(1, None, Outcome("here", "opened"))]])
+    pool = SimpleNamespace(start=lambda _: 1, wait=lambda _: next(events))
+    monkeypatch.setattr(dispatch, "PATIENCE_S", -1.0)
+    workers = dispatch.Dispatcher(pool, [1], check=lambda _: None)
+    workers.wait_for_one(lambda: None)
+    assert workers.n_open == 1
+    assert "no worker is ready yet: are the cores of the cluster taken by others?" in caplog.text

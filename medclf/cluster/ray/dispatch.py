@@ -4,6 +4,8 @@ Pure but for the pool, which is Ray's (`pool.py`) or a test's. Memory is bounded
 time, so that it never waits for the driver, and the end of one partition overlaps with the beginning of the next.
 """
 
+import logging
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +17,9 @@ from medclf.errors import ClusterError
 DEPTH = 2  # calls that a worker has at a time
 ATTEMPTS = 4  # at one call, of which each cost a worker
 WAIT_S = 0.5
+PATIENCE_S = 60.0
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,11 @@ class Dispatcher:
         Args:
             tick: Called again and again.
         """
+        told_at = time.monotonic() + PATIENCE_S
         while not self._load:
+            if time.monotonic() > told_at:
+                told_at += 10 * PATIENCE_S
+                logger.warning("no worker is ready yet: are the cores of the cluster taken by others?")
             for event in self._pool.wait(WAIT_S):
                 self._opened(event)
             tick()

@@ -71,7 +71,7 @@ def list_inputs(source: str, named: str) -> tuple[Storage, list[InputFile]]:
         at = place.system.get_file_info(place.path)
         if at.is_file:
             parent = str(PurePosixPath(place.path).parent)
-            return Storage(place.system, parent, base), _checked([_file(at, at.base_name)], named, source)
+            return Storage(place.system, parent), _checked([_file(at, at.base_name)], named, source)
         if at.type == systems.FileType.NotFound:
             raise DataError(f"{source} does not exist. Check the path{_relative(source)}.")
         found = place.system.get_file_info(systems.FileSelector(place.path, recursive=True))

@@ -24,12 +24,10 @@ class Storage:
     Attributes:
         system: A file system of pyarrow.
         path: As that file system names it.
-        address: As the user named it.
     """
 
     system: Any
     path: str
-    address: str
 
     @property
     def local(self) -> Path | None:
@@ -193,12 +191,12 @@ def locate(address: str) -> Storage:
     """
     systems = require("pyarrow.fs", extra="ray")
     if "://" not in address:
-        return Storage(systems.LocalFileSystem(), str(Path(address).absolute()), address)
+        return Storage(systems.LocalFileSystem(), str(Path(address).absolute()))
     try:
         system, path = systems.FileSystem.from_uri(address)
     except (OSError, require("pyarrow", extra="ray").ArrowException) as error:
         raise OptionError(f"{address.partition('?')[0]}: {_reason(error)}") from error
-    return Storage(system, path.rstrip("/"), address)
+    return Storage(system, path.rstrip("/"))
 
 
 def _reason(error: Exception) -> str:
