@@ -31,10 +31,12 @@ def predict_with_ray(source: str, target: str, options: Mapping[str, Any], *, as
 
 
 def _summarize(options: "RayOptions", result: "Result", *, as_json: bool) -> None:
+    from medclf.cluster.ray.storage import shown
+
     counts, seconds = result.counts, max(result.seconds, 1e-9)
     rate = (counts.n_rows - result.n_rows_before) / seconds
     if as_json:
-        document = {"input": options.source, "output": options.target, **asdict(counts), **asdict(result)}
+        document = {"input": shown(options.source), "output": shown(options.target), **asdict(counts), **asdict(result)}
         del document["counts"]
         typer.echo(json.dumps({**document, "rows_per_s": rate}))
     deaths = f"; {result.n_deaths:,} workers died and were replaced" if result.n_deaths else ""

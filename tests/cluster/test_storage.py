@@ -8,7 +8,7 @@ import pytest
 from cluster.conftest import read_parts, some_rows, write_parquet
 
 from medclf.cluster.ray.inputs import changes, list_inputs, root_of
-from medclf.cluster.ray.storage import locate
+from medclf.cluster.ray.storage import locate, shown
 from medclf.errors import DataError, OptionError
 
 RunHere = Callable[..., Any]
@@ -53,13 +53,20 @@ def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no file fits the pattern; 1 other files are there"):
         names(tmp_path / "*.parquet")
     (tmp_path / "thesis.doc").write_text("")
-    with pytest.raises(DataError, match=r"thesis.doc is no table: .*Choose the tables with a pattern"):
+    with pytest.raises(DataError, match=r"thesis.doc is no table: .*Choose tables with a pattern"):
         names(tmp_path)
     (tmp_path / "b.jsonl").write_text("{}")
     with pytest.raises(DataError, match=r"holds csv and jsonl. Choose one format with a pattern"):
         names(tmp_path / "*[vl]")
     with pytest.raises(OptionError, match=r"floppy://disk/notes: .*nrecognized filesystem"):
         names("floppy://disk/notes?secret=1")
+
+
+def test_an_address_is_shown_without_keys() -> None:
+    assert shown("s3://key:secret@bucket/notes/*.csv?endpoint_override=x") == "s3://bucket/notes/*.csv"
+    assert shown("notes@home?.csv") == "notes@home?.csv"
+    with pytest.raises(OptionError, match=r"^floppy://disk/notes: [^?]+$"):
+        names("floppy://key:secret@disk/notes?secret=1")
 
 
 def test_changes(tmp_path: Path) -> None:

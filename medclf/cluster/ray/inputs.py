@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from medclf.cluster.ray.storage import Storage, locate
+from medclf.cluster.ray.storage import Storage, locate, reason, shown
 from medclf.data.formats import formats_text, table_format
 from medclf.data.readers import SHOWN
 from medclf.errors import DataError
@@ -73,19 +73,21 @@ def list_inputs(source: str, named: str) -> tuple[Storage, list[InputFile]]:
             parent = str(PurePosixPath(place.path).parent)
             return Storage(place.system, parent), _checked([_file(at, at.base_name)], named, source)
         if at.type == systems.FileType.NotFound:
-            raise DataError(f"{source} does not exist. Check the path{_relative(source)}.")
+            raise DataError(f"{shown(source)} does not exist. Check the path{_relative(source)}.")
         found = place.system.get_file_info(systems.FileSelector(place.path, recursive=True))
     except (OSError, require("pyarrow", extra="ray").ArrowException) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{place.path} cannot be listed: {error}") from error
+        raise DataError(f"{place.path} cannot be listed: {reason(error)}") from error
     names = {
         info.path[len(place.path) :].lstrip("/"): info for info in found if info.type != systems.FileType.Directory
     }
     files = [_file(info, name) for name, info in sorted(names.items()) if _wanted(name, pattern)]
     if not files:
         what = "no file fits the pattern" if pattern else "the folder holds no table"
-        raise DataError(f"{source}: {what}; {len(names):,} other files are there. Check the path{_relative(source)}.")
+        raise DataError(
+            f"{shown(source)}: {what}; {len(names):,} other files are there. Check the path{_relative(source)}."
+        )
     return place, _checked(files, named, source)
 
 
@@ -122,12 +124,14 @@ def _checked(files: list[InputFile], named: str, source: str) -> list[InputFile]
     forms = {file.name: table_format(Path(file.name), named) for file in files}
     if unknown := [name for name, form in forms.items() if form is None]:
         raise DataError(
-            f"{source}: {_names(unknown)} no table: {formats_text()} are read. Choose the tables with a pattern, such "
-            "as 'notes/*.parquet', or name their format, as in --input-format csv."
+            f"{shown(source)}: {_names(unknown)} no table: {formats_text()} are read. Choose tables with a pattern, "
+            "such as 'notes/*.parquet', or name their format, as in --input-format csv."
         )
     kinds = sorted({form.name for form in forms.values() if form})
     if len(kinds) > 1:
-        raise DataError(f"{source} holds {' and '.join(kinds)}. Choose one format with a pattern, such as '*.parquet'.")
+        raise DataError(
+            f"{shown(source)} holds {' and '.join(kinds)}. Choose one format with a pattern, such as '*.parquet'."
+        )
     return files
 
 

@@ -17,7 +17,7 @@ from medclf.cluster.ray.inputs import InputFile, list_inputs, would_read
 from medclf.cluster.ray.options import RayOptions
 from medclf.cluster.ray.plan import Plan, make_plan
 from medclf.cluster.ray.progress import Progress, Result, State
-from medclf.cluster.ray.storage import locate
+from medclf.cluster.ray.storage import locate, shown
 from medclf.cluster.ray.survey import Partition, Survey, Wanted
 from medclf.cluster.ray.worker import Done, Opened, Outcome, Setting, versions
 from medclf.data.readers import SHOWN
@@ -46,7 +46,9 @@ class Run:
         self._columns = Columns.of(manifest, options, first=("file",))
         self.output = locate(options.target)
         if would_read(options.source, self.output):
-            raise OptionError(f"{options.target} lies in the input, and would be read as a part of it. Name another.")
+            raise OptionError(
+                f"{shown(options.target)} lies in the input, and would be read as a part of it. Name another."
+            )
         inputs, self._files = list_inputs(options.source, options.source_format)
         self.setting = Setting(options, inputs, self.output, manifest_sha256(manifest))
         self._description: dict[str, Any] = {

@@ -92,7 +92,7 @@ class Storage:
         try:
             file: BinaryIO = self.system.open_input_file(self.at(name))
         except (OSError, require("pyarrow", extra="ray").ArrowException) as error:
-            raise DataError(f"{self.at(name)} cannot be read: {_reason(error)}") from error
+            raise DataError(f"{self.at(name)} cannot be read: {reason(error)}") from error
         return file
 
     def write(self, name: str, data: bytes) -> None:
@@ -172,7 +172,7 @@ class Storage:
         except OutputError:
             raise
         except (OSError, require("pyarrow", extra="ray").ArrowException) as error:
-            raise OutputError(f"{self.at(name)} cannot be {done}: {_reason(error)}") from error
+            raise OutputError(f"{self.at(name)} cannot be {done}: {reason(error)}") from error
 
 
 @functools.lru_cache(maxsize=16)
@@ -195,11 +195,32 @@ def locate(address: str) -> Storage:
     try:
         system, path = systems.FileSystem.from_uri(address)
     except (OSError, require("pyarrow", extra="ray").ArrowException) as error:
-        raise OptionError(f"{address.partition('?')[0]}: {_reason(error)}") from error
+        why = reason(error).replace(address, shown(address))
+        raise OptionError(f"{shown(address)}: {why}") from error
     return Storage(system, path.rstrip("/"))
 
 
-def _reason(error: Exception) -> str:
-    """Give what a file system says: names and codes, as it has not seen what is in the file."""
+def shown(address: str) -> str:
+    """Give an address as it may be printed: without keys, passwords and options.
+
+    Args:
+        address: A path, or a URI.
+
+    Returns:
+        The same for a path.
+    """
+    scheme, mark, rest = address.partition("://")
+    return scheme + mark + rest.partition("?")[0].rpartition("@")[2] if mark else address
+
+
+def reason(error: Exception) -> str:
+    """Give what a file system says: names and codes, as it has not seen what is in the file.
+
+    Args:
+        error: What it raised.
+
+    Returns:
+        A sentence.
+    """
     text = getattr(error, "strerror", None) or str(error).partition(". Detail")[0] or type(error).__name__
     return f"{text.rstrip('.')}."
