@@ -133,7 +133,7 @@ def command(
     console.print(_table(metrics))
     console.print(_calibration(metrics))
     if "search" in metrics:
-        console.print(_trials(metrics["search"]))
+        console.print(trials_table(metrics["search"]))
     if "seeds" in metrics:
         console.print(_seeds(metrics["seeds"]), soft_wrap=True)
     console.print(f"wrote {folder}", soft_wrap=True, markup=False)
@@ -169,8 +169,15 @@ def _calibration(metrics: dict[str, Any]) -> str:
     return f"temperature {found['temperature']:.2f}: calibration error on the test part {before:.1f} -> {after:.1f} %"
 
 
-def _trials(found: dict[str, Any]) -> Table:
-    """The trials of a search, the best first."""
+def trials_table(found: dict[str, Any]) -> Table:
+    """Lay the trials of a search out, the best first.
+
+    Args:
+        found: `search` of `metrics.json`.
+
+    Returns:
+        A table of rich, one row a trial.
+    """
     names = ("learning_rate", "epochs", "batch_size", "layer_decay", "loss")
     table = Table("trial", "validation macro-F1", *names, title="search", title_justify="left")
     for one in sorted(found["trials"], key=lambda one: -1.0 if one["macro_f1"] is None else one["macro_f1"])[::-1]:

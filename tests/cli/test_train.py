@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from conftest import multi_label_rows, write_csv
 
-from medclf.cli.train import command, main
+from medclf.cli.train import command, main, trials_table
 from medclf.train.options import TrainOptions
 
 CANARY = "CANARY-7f3a"
@@ -74,6 +74,33 @@ def test_several_labels_a_text(
     for name in ("exact_match", "micro_f1", "macro_f1", "samples_f1"):
         assert f"{document['test']['model'][name]:.3f}" in done.err
     assert f"temperature {document['calibration']['temperature']:.2f}: calibration error on the test part" in done.err
+
+
+def test_a_student_with_two_seeds(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_checkpoint: Path
+) -> None:
+    place = arguments.index("--model")
+    words = ("--teacher", str(tiny_checkpoint), "--layers", "1", "--seeds", "2", "--epochs", "1", "--json")
+    done = call(monkeypatch, capsys, *arguments[:place], *arguments[place + 2 :], *words)
+    assert done.code == 0, done.err
+    document = json.loads(done.out)
+    spread = document["seeds"]["test"]["macro_f1"]
+    assert f"macro-F1 over 2 seeds: validation {document['seeds']['validation']['macro_f1']['mean']:.3f}" in done.err
+    assert f"test {spread['mean']:.3f} \u00b1 {spread['sd']:.3f}" in done.err
+    assert f"the checkpoint is that of seed {document['seeds']['best']}" in done.err
+    assert "teacher" in done.err
+
+
+def test_trials_are_shown_best_first() -> None:
+    drawn = {"learning_rate": 0.00012345, "epochs": 2, "batch_size": 8, "layer_decay": 0.9, "loss": "focal"}
+    trials = [
+        {"number": 0, "state": "complete", "macro_f1": 0.5, **drawn},
+        {"number": 1, "state": "pruned", "macro_f1": None, **drawn},
+        {"number": 2, "state": "complete", "macro_f1": 0.75, **drawn},
+    ]
+    table = trials_table({"best": 2, "trials": trials})
+    cells = [list(column.cells) for column in table.columns]
+    assert cells[:3] == [["2", "0", "1"], ["0.750", "0.500", "pruned"], ["0.000123"] * 3]
 
 
 def test_stop_and_resume(
