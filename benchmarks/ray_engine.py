@@ -127,7 +127,7 @@ def kill_half_way(target: Path, n_parts: int) -> Callable[[psutil.Process], bool
     """Make what sends SIGKILL to a worker when half of the parts are committed."""
 
     def act(driver: psutil.Process) -> bool:
-        if len(list(target.glob("_work/part-*.json"))) < n_parts // 2:
+        if len(list(target.glob("_work/part-*.json"))) < max(1, n_parts // 2):
             return False
         for child in driver.children(recursive=True):
             if child.cmdline()[:1] and child.cmdline()[0].startswith("ray::Worker"):

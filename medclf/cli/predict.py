@@ -98,7 +98,8 @@ def predict(
         bool, typer.Option("--ship-bundle", help="Send the bundle to Ray's workers, where they do not share a disk.")
     ] = False,
     partition_rows: Annotated[
-        int | None, typer.Option(help="Rows that a worker of Ray takes at a time, and commits. Default: 16384.")
+        int | None,
+        typer.Option(help="Rows that a worker of Ray commits at a time. Default: 2048 for each core, up to 16384."),
     ] = None,
     id_column: Annotated[
         str, typer.Option(help="Column, of Ray's input, in which no value may be there twice; it is carried over.")

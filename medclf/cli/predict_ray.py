@@ -1,8 +1,11 @@
 """`medclf-predict --engine ray`: its progress bar and its summary."""
 
+import contextlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -69,7 +72,9 @@ def _predict_with_bar(options: "RayOptions") -> "Result":
             bar.update(task, completed=state.fraction, description=text)
 
         try:
-            return predict_ray(options, progress=show)
+            # Ray prints on stdout, which is for data, when a worker dies
+            with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+                return predict_ray(options, progress=show)
         except BaseException as error:
             bar.stop()
             for note in getattr(error, "__notes__", ()):  # what is committed, and how to go on

@@ -35,6 +35,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[RayOptions]:
 
     def predict_ray(options: RayOptions, *, progress: Callable[[State], None]) -> Result:
         found.append(options)
+        sys.stdout.write("(raylet) A worker died")  # as Ray does
         progress(State("classifying", 0.5, 2, 1, 40, 10.0))
         counts = Counts(n_rows=45, n_truncated=3, n_cut_tokens=9, n_quarantined=1)
         return Result(counts, 5, 6, 2, 1, start_s=7.0, seconds=4.0, precision="int8", provider="cpu")

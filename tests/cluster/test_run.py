@@ -17,7 +17,7 @@ from cluster.conftest import CANARY, as_before, read_parts, some_rows, write_par
 from runtime.stub import StubClassifier
 
 from medclf.cluster.ray import dispatch, worker
-from medclf.cluster.ray.dispatch import Event
+from medclf.cluster.ray.dispatch import Call, Event
 from medclf.cluster.ray.worker import Outcome
 from medclf.errors import BundleError, ClusterError, DataError, MedclfError, OptionError, OutputError
 from medclf.runtime.predict_file import predict_file
@@ -383,3 +383,42 @@ def test_a_cluster_that_is_full_is_told_of(caplog: pytest.LogCaptureFixture, mon
     workers.wait_for_one(lambda: None)
     assert workers.n_open == 1
     assert "no worker is ready yet: are the cores of the cluster taken by others?" in caplog.text
+
+
+def test_a_resume_keeps_the_partitions(run_here: RunHere, many: Path, tmp_path: Path) -> None:
+    stopped(run_here, many, tmp_path / "out")
+    result, _ = run_here(many, tmp_path / "out", resume=True, partition_rows=None)
+    assert result.n_parts == 6
+    result, _ = run_here(many, tmp_path / "new", partition_rows=None)
+    assert result.n_parts == 3
+    assert json.loads((tmp_path / "new" / "_manifest.json").read_bytes())["run"]["partition rows"] == 2_048
+
+
+def test_the_last_partitions_are_for_whoever_is_free() -> None:
+    given: list[tuple[int, str]] = []
+    events = [Event(worker, None, Outcome("here", "opened")) for worker in (1, 2)]
+    numbers = iter((1, 2))
+
+    def wait(_: float) -> list[Event]:
+        if events:
+            return [events.pop()]
+        worker, name = given[len(done)]
+        return [Event(worker, Call("classify", (name,)), Outcome("here", name))]
+
+    done: list[str] = []
+    pool = SimpleNamespace(
+        start=lambda _: next(numbers), wait=wait, submit=lambda worker, call: given.append((worker, str(call)))
+    )
+    workers = dispatch.Dispatcher(pool, [1, 1], check=lambda _: None)
+    for _ in range(2):
+        workers._opened(events.pop())
+    most: list[int] = []
+
+    def finished(call: Call, _: Outcome) -> bool:
+        done.append(str(call))
+        most.append(len(given) - len(done))
+        return True
+
+    workers.run([Call("classify", (name,)) for name in "abcdefg"], finished, lambda: None)
+    assert done == list("abcdefg")
+    assert most == [3, 3, 2, 1, 1, 1, 0]  # under way after each, the ones given out next not yet among them

@@ -66,6 +66,14 @@ class OutputFolder:
                 if done.size_bytes == parts[part_file(partition)]:
                     self._add(partition, done)
 
+    def run(self) -> dict[str, Any]:
+        """Read what the stopped run is.
+
+        Returns:
+            Words -> values of JSON.
+        """
+        return dict(self._json("run.json"))
+
     def check_run(self, run: Mapping[str, Any]) -> None:
         """Refuse to go on with another run.
 
@@ -75,7 +83,7 @@ class OutputFolder:
         Raises:
             OutputError: The bundle, an option or a version has changed.
         """
-        before = self._json("run.json")
+        before = self.run()
         if changed := differences({word: before.get(word) for word in run}, run):
             raise OutputError(
                 f"{self.storage.path} cannot be resumed, as the run has changed: {'; '.join(changed)}. "

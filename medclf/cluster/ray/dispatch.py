@@ -148,7 +148,7 @@ class Dispatcher:
         given = 0
         for load in range(DEPTH):  # first one to everybody
             for worker in [worker for worker, n in self._load.items() if n == load]:
-                if waiting:
+                if len(waiting) > load * len(self._load):  # the last ones are for whoever is free first
                     self._pool.submit(worker, waiting.popleft())
                     self._load[worker] += 1
                     given += 1

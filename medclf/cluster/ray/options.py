@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 
 from medclf.errors import OptionError
 from medclf.runtime.predict_options import RowOptions
+from medclf.runtime.windows import WINDOW_TEXTS
 
-PARTITION_ROWS = 16_384  # eight windows of the schedule: enough to sort, few enough to do again
+MOST_ROWS = 16_384  # of a partition, unless told: few enough to do again
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class RayOptions(RowOptions):
         workers: How many; None for one a node.
         threads: Cores of each; None for all of its node, or for a fair share where `workers` is given.
         ship_bundle: Whether the workers get the bundle from here, and not from the same path on their machines.
-        partition_rows: Rows of a partition, at most, where the table can be cut.
+        partition_rows: Rows of a partition, at most, where the table can be cut; None for those of the run that goes
+            on, or else for a window of the schedule for each core of a worker, up to `MOST_ROWS`.
         id_column: A column whose values must all differ; it is carried over.
         overwrite: Whether an existing output, or the work of a stopped run, is dropped.
         resume: Whether to go on after the partitions that a stopped run committed.
@@ -41,7 +43,7 @@ class RayOptions(RowOptions):
     workers: int | None = None
     threads: int | None = None
     ship_bundle: bool = False
-    partition_rows: int = PARTITION_ROWS
+    partition_rows: int | None = None
     id_column: str = ""
     overwrite: bool = False
     resume: bool = False
@@ -55,6 +57,17 @@ class RayOptions(RowOptions):
         for name in ("source", "target"):
             if getattr(self, name) == "-":
                 raise OptionError("--engine ray reads and writes files, which a pipe is not. Name them.")
+
+    def rows_for(self, cores: int) -> int:
+        """Say how many rows a partition has: so many that it takes seconds, whatever the worker.
+
+        Args:
+            cores: Of the largest worker.
+
+        Returns:
+            Rows, at most.
+        """
+        return self.partition_rows or min(MOST_ROWS, WINDOW_TEXTS * cores)
 
     @property
     def with_id(self) -> "RayOptions":

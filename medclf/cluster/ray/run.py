@@ -55,7 +55,6 @@ class Run:
             **describe(manifest, options, self._columns),
             "input": inputs.path,
             "input format": options.source_format,
-            "partition rows": options.partition_rows,
             "id column": options.id_column,
         }
         self._opened: Opened | None = None
@@ -77,6 +76,7 @@ class Run:
         self._n_rows_before = output.counts.n_rows
         if not goes_on:
             return
+        self._description["partition rows"] = self._options.partition_rows or output.run().get("partition rows")
         output.check_run(self._description)
         if output.counts.n_quarantined and self._options.on_error != "quarantine":
             raise OutputError(f"the run that was stopped had --on-error quarantine, this one {self._options.on_error}.")
@@ -98,6 +98,7 @@ class Run:
             DataError: A table or a row cannot be used.
             ClusterError: The workers cannot be used.
         """
+        self._description.setdefault("partition rows", self._options.rows_for(max(cores)))
         self._workers = Dispatcher(pool, cores, self._check_worker)
         self._workers.wait_for_one(self._tick)
         ready = time.monotonic()
@@ -142,7 +143,9 @@ class Run:
         before = {table.file: table.survey for table in folder.plan.tables} if folder.plan else {}
         found: dict[InputFile, Survey | None] = {file: before.get(file) for file in self._files}
         kept = tuple(self._columns.kept)
-        wanted = Wanted(self._columns.read, kept, options.source_format, options.encoding, options.partition_rows)
+        wanted = Wanted(
+            self._columns.read, kept, options.source_format, options.encoding, self._description["partition rows"]
+        )
         calls = [
             Call("survey", (file, f"part-{number:05d}", wanted))
             for number, file in enumerate(self._files)
