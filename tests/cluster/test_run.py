@@ -18,6 +18,7 @@ from runtime.stub import StubClassifier
 
 from medclf.cluster.ray import dispatch, worker
 from medclf.cluster.ray.dispatch import Call, Event
+from medclf.cluster.ray.storage import Storage
 from medclf.cluster.ray.worker import Outcome
 from medclf.errors import BundleError, ClusterError, DataError, MedclfError, OptionError, OutputError
 from medclf.runtime.predict_file import predict_file
@@ -422,3 +423,30 @@ def test_the_last_partitions_are_for_whoever_is_free() -> None:
     workers.run([Call("classify", (name,)) for name in "abcdefg"], finished, lambda: None)
     assert done == list("abcdefg")
     assert most == [3, 3, 2, 1, 1, 1, 0]  # under way after each, the ones given out next not yet among them
+
+
+def test_an_output_is_dropped_only_for_a_run_that_begins(run_here: RunHere, many: Path, tmp_path: Path) -> None:
+    run_here(many, tmp_path / "out")
+    before = files(tmp_path / "out")
+    with pytest.raises(ClusterError, match="there is no bundle at"):
+        run_here(many, tmp_path / "out", overwrite=True, its_bundle="/mnt/bundle")
+    assert files(tmp_path / "out") == before
+    stopped(run_here, many, tmp_path / "half", n=6)
+    with pytest.raises(ClusterError, match="there is no bundle at"):
+        run_here(many, tmp_path / "half", overwrite=True, its_bundle="/mnt/bundle")
+    assert run_here(many, tmp_path / "half", resume=True)[0].n_rows_before == 20
+
+
+def test_a_kill_at_the_very_end_leaves_a_whole_output(
+    run_here: RunHere, many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Storage, "remove_folder", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_here(many, tmp_path / "out")
+    assert (tmp_path / "out" / "_manifest.json").exists()
+    with pytest.raises(OutputError, match="exists already"):
+        run_here(many, tmp_path / "out", resume=True)
+    assert len(read_parts(tmp_path / "out")) == 45

@@ -55,6 +55,7 @@ class OutputFolder:
         self.committed: dict[str, Done] = {}  # name of the partition -> what was done
         self.counts = Counts()
         self.plan: Plan | None = None
+        self.begun = False  # whether what is here is this run's
 
     def read_plan(self) -> None:
         """Go on from what a stopped run committed: records whose parts are there, as long as they were."""
@@ -118,12 +119,14 @@ class OutputFolder:
             [Planned(now[t.file.name], None if t.file.name in changed else t.survey) for t in plan.tables], plan.types
         )
 
-    def write_run(self, run: Mapping[str, Any]) -> None:
-        """Say what the run is.
+    def begin(self, run: Mapping[str, Any]) -> None:
+        """Drop what was here before, now that there is something to put in its place, and say what the run is.
 
         Args:
             run: Words -> values of JSON.
         """
+        self.begun = True
+        _clear(self.storage)
         self.storage.write(f"{WORK}/run.json", _dump(run))
 
     def write_plan(self, plan: Plan) -> None:
@@ -185,6 +188,7 @@ class OutputFolder:
         files = [asdict(table.file) for table in plan.tables]
         document = {"run": run, "counts": asdict(self.counts), "files": files, "parts": entries}
         self.storage.write(MANIFEST, _dump(document))
+        self.storage.remove(f"{WORK}/run.json")  # first: a kill in between must leave no run that goes on with less
         self.storage.remove_folder(WORK)
 
     def _join_quarantine(self, partitions: Iterable[Partition]) -> None:
@@ -253,22 +257,28 @@ def open_output(storage: Storage, *, resume: bool, overwrite: bool) -> Iterator[
     made = storage.local is not None and not storage.local.exists()
     with _locked(storage):
         output = OutputFolder(storage)
-        if not goes_on:
-            _clear(storage)
-        elif "plan.json" in work:
-            output.read_plan()
+        if goes_on:
+            output.begun = True
+            if "plan.json" in work:
+                output.read_plan()
         try:
             yield output, goes_on
         except BaseException as error:
             if not output.committed:
-                _clear(storage)
-                if made and storage.local:
-                    shutil.rmtree(storage.local)
+                _leave_nothing(output, folder=made, work=not work)
             elif output.plan:
                 done, every = len(output.committed), len(output.plan.partitions)
                 note = f"{done:,} of {every:,} parts are committed in {storage.path}: go on with --resume."
                 error.__dict__.setdefault("__notes__", []).append(note)  # BaseException.add_note of Python 3.11
             raise
+
+
+def _leave_nothing(output: OutputFolder, *, folder: bool, work: bool) -> None:
+    """Remove what a run made that committed nothing: the folder, or its work, or what is in both."""
+    if output.begun:
+        _clear(output.storage)
+    if output.storage.local and (folder or work):
+        shutil.rmtree(output.storage.local if folder else output.storage.local / WORK)
 
 
 def _clear(storage: Storage) -> None:

@@ -130,7 +130,7 @@ class Run:
             if self._goes_on:
                 self._folder.check_run(self._description)
             else:
-                self._folder.write_run(self._description)
+                self._folder.begin(self._description)
         elif (before.precision, before.provider) != (opened.precision, opened.provider):
             raise ClusterError(
                 f"the worker on {outcome.node} took {opened.precision} on {opened.provider}, another one "
