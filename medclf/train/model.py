@@ -34,7 +34,7 @@ class Start:
         model: A sequence classifier of transformers with a new head, float32.
         tokenizer_json: Contents of its `tokenizer.json`.
         encoder: The same tokenizer with the run's policy for long texts.
-        head_is_new: Whether the head has random weights, and not those of a classifier with as many labels.
+        head_is_new: Whether the head has no weights that were trained for these labels.
     """
 
     model: Any
@@ -74,10 +74,11 @@ def load_start(options: TrainOptions, labels: Labels, texts: Sequence[str]) -> S
         raise OptionError(f"max_length is {options.max_length}, but {options.model} has {positions} positions only.")
     tokenizer_json = _tokenizer_json(source, local=local)
     encoder = _encoder(source, tokenizer_json, options, vocab_size=config.vocab_size)
+    known = tuple((config.id2label or {}).values())
     config.update(labels.config())
     transformers.set_seed(options.seed)
     model, new = load_classifier(source, config, local=local)
-    return Start(model, tokenizer_json, encoder, head_is_new=bool(new))
+    return Start(model, tokenizer_json, encoder, head_is_new=bool(new) or known != labels.names)
 
 
 def learning_rate_for(options: TrainOptions, hidden_size: int) -> float:

@@ -60,6 +60,15 @@ def test_classifier_with_other_labels_gets_a_new_head(tiny_checkpoint: Path) -> 
     assert start.model.classifier.weight.shape[0] == 2
 
 
+def test_head_of_a_classifier_is_known_by_its_labels(tiny_checkpoint: Path) -> None:
+    def start(*names: str) -> Start:
+        return load_start(TrainOptions(Path("a.csv"), model=str(tiny_checkpoint), max_length=32), Labels(names), [])
+
+    assert not start("cardiology", "neurology", "oncology").head_is_new
+    assert start("a", "b", "c").head_is_new  # as many labels, but others
+    assert start("a", "b").head_is_new
+
+
 def test_folder_with_a_vocabulary_alone_has_the_same_tokens(encoder_copy: Path, tiny_encoder: Path) -> None:
     (encoder_copy / "tokenizer.json").unlink()
     text = "Ba ce-di, 5 mg naïve \u5fc3"
