@@ -1,11 +1,14 @@
 """medclf-plan against what medclf-predict then takes: predicted over actual seconds, start and all.
 
     python benchmarks/plan.py --run BUNDLE=TABLE:ROWS [--run ...] --work FOLDER [--output FILE]
+    python benchmarks/plan.py --table FILE
 
 For each `--run`, the rows of TABLE, repeated or cut to ROWS, are written to FOLDER; `medclf-plan` is asked twice, with
 `--data TABLE` and with the mean number of tokens of the table alone; then `medclf-predict` runs on all rows with each
 precision of the bundle, as a program of its own, timed from its start to its end. All of it `--repeats` times in turns;
-the medians of the ratios are given. The results hold names, counts and seconds, no text.
+the medians of the ratios are given. A plan is for cores that are wholly one's own: `--table` prints, beside the ratio
+to the seconds of a run, that to what its processor time comes to on such cores. The results hold names, counts and
+seconds, no text.
 """
 
 import argparse
@@ -107,14 +110,41 @@ def check(run: str, work: Path, seconds: float, repeats: int) -> dict[str, Any]:
     }
 
 
+def table(report: dict[str, Any]) -> str:
+    """The table of the docs: of each run the predicted seconds, the actual ones, and both ratios, all rounds."""
+    lines = [
+        "| rows | model | predicted s | range | actual s | cores it got | predicted / actual | on whole cores |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for run in report["runs"]:
+        for precision in run["rounds"][0]:
+            for one, plan in zip(run["rounds"], run["plans"], strict=True):
+                found, threads = one[precision], plan["data"]["threads"]
+                by = found["with_data"]
+                whole_s = found["actual_s"] * found["actual_cores_busy"] / threads
+                lines.append(
+                    f"| {run['rows']:,} of {run['bundle']} | {precision} | {by['predicted_s']:.1f} | "
+                    f"{by['predicted_s_low']:.1f}-{by['predicted_s_high']:.1f} | {found['actual_s']:.1f} | "
+                    f"{found['actual_cores_busy']:.2f} of {threads} | {by['predicted_over_actual']:.2f} | "
+                    f"{by['predicted_s'] / whole_s:.2f} |"
+                )
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", action="append", required=True, metavar="BUNDLE=TABLE:ROWS")
-    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--run", action="append", metavar="BUNDLE=TABLE:ROWS")
+    parser.add_argument("--work", type=Path, help="folder for the tables")
+    parser.add_argument("--table", type=Path, help="print the table of recorded results, and do nothing else")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each plan")
     parser.add_argument("--repeats", type=int, default=3, help="plan and run so often, in turns")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
+    if options.table:
+        print(table(json.loads(options.table.read_bytes())))
+        return
+    if not options.run or not options.work:
+        parser.error("--run and --work are needed")
     options.work.mkdir(parents=True, exist_ok=True)
     runs = [check(run, options.work, options.seconds, options.repeats) for run in options.run]
     report = {"seconds": options.seconds, "repeats": options.repeats, "runs": runs}
