@@ -70,6 +70,8 @@ def write_checkpoint(fitted: Fitted, parts: Parts, labels: Labels, baselines: Sc
         long_text=options.policy,
     )
     run = {"seconds": fitted.seconds, "steps": trainer.state.global_step, "best_step": _best_step(trainer)}
+    if parts.stream:
+        run["baseline_rows"] = len(parts.train)
     trainer.model.config.update(outcome.labels.config())  # now with thresholds
     with disk_faults(options.output), atomic_folder(options.output, overwrite=options.overwrite) as folder:
         trainer.model.save_pretrained(folder)

@@ -66,3 +66,26 @@ def test_a_null_text_is_skipped_or_fails_the_job_without_a_text(session: Any, ti
     with pytest.raises(Exception, match="of partition") as caught:
         failing.collect()
     assert "CANARY" not in str(caught.value)
+
+
+def test_a_worker_keeps_its_classifier_from_task_to_task(session: Any, tiny_bundle: Path) -> None:
+    label = predict_udf(tiny_bundle)
+
+    def opened(batches: Iterator[Any]) -> Iterator[Any]:
+        import os
+
+        import pyarrow
+
+        from medclf.cluster import spark
+
+        assert sum(batch.num_rows for batch in label(batches)) > 0
+        (classifier,) = spark._opened.values()
+        process, model = str(os.getpid()), f"{os.getpid()} {id(classifier)}"
+        yield pyarrow.RecordBatch.from_pydict({"process": [process], "model": [model]})
+
+    rows = [(i, row["text"]) for i, row in enumerate(labelled_rows(200))]
+    frame = session.createDataFrame(rows, "id long, text string").repartition(16)
+    found = frame.mapInArrow(opened, "process string, model string").collect()
+    assert len(found) == 16  # tasks
+    processes = {row.process for row in found}
+    assert len({row.model for row in found}) == len(processes) < 16

@@ -116,6 +116,7 @@ def test_a_run_learns_and_its_record_says_what_it_had(options: TrainOptions, tmp
     metrics = json.loads((folder / "metrics.json").read_bytes())
     assert metrics["test"]["model"]["macro_f1"] > 0.8  # chance is 0.33
     assert metrics["run"]["steps"] == 4 * 14
+    assert metrics["run"]["baseline_rows"] == 107  # of a larger table a sample
 
 
 @pytest.mark.parametrize("stop", [pytest.param(5), *(pytest.param(n, marks=pytest.mark.slow) for n in (14, 20))])
