@@ -202,13 +202,13 @@ def table(result: dict[str, Any]) -> str:
         "share": "Ray, one worker of one core, its share of the rows",
     }
     ratios = {"one_worker": "one_worker_to_local", "worker_a_core": "worker_a_core_to_local"}
-    lines = ["| | rows/s | of the local engine | driver MB at 1/4, 1/2, 3/4, end; most |", "|---|---|---|---|"]
+    lines = ["| | rows/s, by round | of the local engine | driver MB at 1/4, 1/2, 3/4, end; most |", "|---|---|---|---|"]
     for name, text in names.items():
         runs = result["runs"][name]
-        rates = statistics.median(run["rows_per_s"] for run in runs)
-        part = f"{statistics.median(result[ratios[name]]):.3f}" if name in ratios else ""
+        rates = ", ".join(f"{run['rows_per_s']:,.0f}" for run in runs)
+        part = ", ".join(f"{one:.2f}" for one in result[ratios[name]]) if name in ratios else ""
         memory = ", ".join(f"{mb:.0f}" for mb in resident(runs[-1])[:4])
-        lines.append(f"| {text} | {rates:,.0f} | {part} | {memory}; {resident(runs[-1])[4]:.0f} |")
+        lines.append(f"| {text} | {rates} | {part} | {memory}; {resident(runs[-1])[4]:.0f} |")
     killed = result["killed"]
     lines.append(f"| Ray, one worker a core, one killed half-way | {killed['rows_per_s']:,.0f} | | |")
     weak = ", ".join(f"{one:.3f}" for one in result["weak_scaling"])
@@ -233,7 +233,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
     if not options.table:
-        options.output.write_text(json.dumps(measure(options), indent=1) + "\n")
+        options.output.write_text(json.dumps(measure(options)) + "\n")
     print(table(json.loads(options.output.read_text())))
 
 
