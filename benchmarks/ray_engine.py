@@ -202,7 +202,8 @@ def table(result: dict[str, Any]) -> str:
         "share": "Ray, one worker of one core, its share of the rows",
     }
     ratios = {"one_worker": "one_worker_to_local", "worker_a_core": "worker_a_core_to_local"}
-    lines = ["| | rows/s, by round | of the local engine | driver MB at 1/4, 1/2, 3/4, end; most |", "|---|---|---|---|"]
+    lines = ["| | rows/s, by round | of the local engine | driver MB at 1/4, 1/2, 3/4, end; most |"]
+    lines.append("|---|---|---|---|")
     for name, text in names.items():
         runs = result["runs"][name]
         rates = ", ".join(f"{run['rows_per_s']:,.0f}" for run in runs)
