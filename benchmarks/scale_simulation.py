@@ -18,7 +18,7 @@ from itertools import count
 from math import inf
 from pathlib import Path
 from statistics import mean, pstdev
-from typing import Any
+from typing import Any, NamedTuple
 
 ROWS = 37_000_000
 WORKERS = (1, 10, 100, 300, 1_000)
@@ -67,8 +67,7 @@ class Outcome:
     source_s: float = 0.0
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(NamedTuple):
     partition: int
     begun: float
 
@@ -85,7 +84,6 @@ class Simulation:
         self.running: dict[int, Attempt] = {}  # worker -> what it does
         self.idle: set[int] = set()
         self.lives = [0] * cluster.workers  # of each worker: one more after each preemption
-        self.done: set[int] = set()
         self.committing: set[int] = set()  # handed to the driver, which will come to them
         self.source_free = self.driver_free = 0.0
         self.outcome = Outcome()
@@ -94,7 +92,7 @@ class Simulation:
         for worker in range(self.cluster.workers):
             self.at(self.cluster.start_s, "free", worker)
             self.at(self.lifetime(), "preempted", worker)
-        while len(self.done) < len(self.service_s):
+        while len(self.outcome.commits) < len(self.service_s):
             now, _, what, worker, life = heappop(self.events)
             if what == "committed":  # `life` is the partition
                 self.commit(now, life)
@@ -104,8 +102,9 @@ class Simulation:
 
     def at(self, when: float, what: str, worker: int, life: int | None = None) -> None:
         if when < inf:
-            key = self.lives[worker] if life is None else life
-            heappush(self.events, (when, next(self.numbers), what, worker, key))
+            heappush(
+                self.events, (when, next(self.numbers), what, worker, self.lives[worker] if life is None else life)
+            )
 
     def lifetime(self) -> float:
         every = self.cluster.preempted_every_s
@@ -154,7 +153,6 @@ class Simulation:
             self.at(now + self.lifetime(), "preempted", worker)
 
     def commit(self, now: float, partition: int) -> None:
-        self.done.add(partition)
         self.outcome.commits.append(partition)
         self.outcome.seconds = now
 
@@ -169,17 +167,10 @@ class Simulation:
             if attempt.partition not in others | self.committing:
                 self.waiting.appendleft(attempt.partition)
                 if self.idle:
-                    awake = min(self.idle)
-                    self.idle.discard(awake)
-                    self.at(now, "free", awake)
+                    self.at(now, "free", self.idle.pop())
         back = now + self.cluster.replaced_s + self.cluster.start_s
         self.at(back, "free", worker)
         self.at(back + self.lifetime(), "preempted", worker)
-
-
-def simulate(service_s: Sequence[float], cluster: Cluster) -> Outcome:
-    """Run partitions on workers; equal seeds give equal runs."""
-    return Simulation(service_s, cluster).run()
 
 
 def partitions(blocks: Sequence[dict[str, float]], n_rows: int, *, skewed: bool, seed: int) -> list[float]:
@@ -199,7 +190,7 @@ def scenarios(times: dict[str, Any]) -> dict[str, tuple[int, bool, Cluster]]:
     """Name -> rows of a partition, whether the table is sorted by length, the cluster."""
     plain = Cluster(1, times["start_s"], times["commit_s"])
     read = times["row_bytes"] / 100e6  # a store of 100 MB/s
-    faults = replace(plain, straggler_share=0.02, preempted_every_s=2 * 3600.0)
+    slow = replace(plain, straggler_share=0.02)
     return {
         "10,000 rows a partition": (10_000, False, plain),
         "100,000 rows a partition": (100_000, False, plain),
@@ -208,16 +199,16 @@ def scenarios(times: dict[str, Any]) -> dict[str, tuple[int, bool, Cluster]]:
         "10,000 rows, from a source of 100 MB/s": (10_000, False, replace(plain, read_s=10_000 * read)),
         "10,000 rows, from a source of 25 MB/s": (10_000, False, replace(plain, read_s=40_000 * read)),
         "10,000 rows, the table sorted by length, shortest first": (10_000, True, plain),
-        "10,000 rows, 2 % of attempts take 3 times as long": (10_000, False, replace(plain, straggler_share=0.02)),
-        "the same, with second copies": (10_000, False, replace(plain, straggler_share=0.02, speculate=True)),
+        "10,000 rows, 2 % of attempts take 3 times as long": (10_000, False, slow),
+        "10,000 rows, the same stragglers, with second copies": (10_000, False, replace(slow, speculate=True)),
         "10,000 rows, each worker taken away every 2 h": (10_000, False, replace(plain, preempted_every_s=7200.0)),
-        "100,000 rows, stragglers, taken away every 2 h": (100_000, False, faults),
+        "100,000 rows, stragglers, taken away every 2 h": (100_000, False, replace(slow, preempted_every_s=7200.0)),
     }
 
 
 def figures(service_s: Sequence[float], cluster: Cluster) -> dict[str, float]:
     """Efficiency is the seconds that the partitions need, over those of all workers until the last commit."""
-    found = simulate(service_s, cluster)
+    found = Simulation(service_s, cluster).run()
     return {
         "workers": cluster.workers,
         "hours": found.seconds / 3600,
@@ -226,16 +217,14 @@ def figures(service_s: Sequence[float], cluster: Cluster) -> dict[str, float]:
         "driver_busy": found.driver_s / found.seconds,
         "source_busy": found.source_s / found.seconds,
         "n_preempted": found.n_preempted,
-        "n_partitions": len(service_s),
-        "n_commits": len(found.commits),
     }
 
 
-def table(report: dict[str, Any]) -> str:
-    heads = ["", *(f"{n:,} workers" for n in WORKERS)]
+def table(scenarios: dict[str, Any]) -> str:
+    heads = ["a SIMULATION", *(f"{n:,} worker{'s' * (n > 1)}" for n in WORKERS)]
     lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
-    for name, found in report["scenarios"].items():
-        cells = [f"{100 * one['efficiency']:.0f} %, {one['hours']:,.2f} h" for one in found]
+    for name, one in scenarios.items():
+        cells = [f"{100 * found['efficiency']:.0f} %, {found['hours']:,.2f} h" for found in one["found"]]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -253,7 +242,7 @@ def main() -> None:
         report["scenarios"][name] = {"cluster": asdict(cluster), "found": found}
     if options.output:
         options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(table({"scenarios": {name: one["found"] for name, one in report["scenarios"].items()}}))
+    print(table(report["scenarios"]))
 
 
 if __name__ == "__main__":

@@ -35,14 +35,14 @@ def test_every_partition_is_committed_once_whatever_happens(
         workers, 1.0, 0.5, 0.2, straggler_share=0.3, preempted_every_s=100.0, replaced_s=5.0, speculate=speculate,
         seed=seed,
     )  # fmt: skip
-    found = simulation.simulate(service, cluster)
+    found = simulation.Simulation(service, cluster).run()
     assert sorted(found.commits) == list(range(len(service)))
-    assert found == simulation.simulate(service, cluster)  # the seed is all
+    assert found == simulation.Simulation(service, cluster).run()  # the seed is all
 
 
 @given(SERVICE)
 def test_one_worker_takes_the_sum_of_the_times(simulation: Any, service: list[float]) -> None:
-    found = simulation.simulate(service, simulation.Cluster(1, start_s=3.0, commit_s=0.05, read_s=0.02))
+    found = simulation.Simulation(service, simulation.Cluster(1, start_s=3.0, commit_s=0.05, read_s=0.02)).run()
     assert found.seconds == pytest.approx(
         3 + sum(service) + 0.02 * len(service) + 0.05
     )  # only the last commit is waited for
@@ -51,7 +51,7 @@ def test_one_worker_takes_the_sum_of_the_times(simulation: Any, service: list[fl
 
 @given(SERVICE, WORKERS)
 def test_without_faults_work_is_neither_lost_nor_made(simulation: Any, service: list[float], workers: int) -> None:
-    found = simulation.simulate(service, simulation.Cluster(workers))
+    found = simulation.Simulation(service, simulation.Cluster(workers)).run()
     assert found.useful_s == pytest.approx(sum(service))
     assert found.lost_s == 0
     least = max(sum(service) / workers, max(service))
@@ -63,7 +63,7 @@ def test_without_faults_work_is_neither_lost_nor_made(simulation: Any, service: 
 @given(SERVICE, WORKERS, st.integers(0, 9))
 def test_what_is_lost_is_counted(simulation: Any, service: list[float], workers: int, seed: int) -> None:
     faults = simulation.Cluster(workers, preempted_every_s=60.0, replaced_s=1.0, seed=seed)
-    found = simulation.simulate(service, faults)
+    found = simulation.Simulation(service, faults).run()
     assert found.useful_s == pytest.approx(sum(service))  # each partition's own time, once
     assert found.lost_s <= found.n_preempted * max(service) + 1e-9
     assert found.seconds * workers >= found.useful_s + found.lost_s - 1e-6
@@ -73,7 +73,7 @@ def test_what_is_lost_is_counted(simulation: Any, service: list[float], workers:
 def test_a_serial_part_limits_as_amdahl_says(simulation: Any, workers: int) -> None:
     service = [10.0] * 2_000
     for serial in ({"commit_s": 0.1}, {"read_s": 0.1}):
-        found = simulation.simulate(service, simulation.Cluster(workers, **serial))
+        found = simulation.Simulation(service, simulation.Cluster(workers, **serial)).run()
         assert found.seconds >= 2_000 * 0.1
         assert found.seconds >= 20_000 / workers
     if workers == 1_000:
@@ -83,7 +83,7 @@ def test_a_serial_part_limits_as_amdahl_says(simulation: Any, workers: int) -> N
 def test_second_copies_shorten_the_tail_and_cost_work(simulation: Any) -> None:
     service = [10.0] * 400
     slow = simulation.Cluster(100, straggler_share=0.05, straggler_factor=5.0, seed=1)
-    alone, copied = (simulation.simulate(service, replace(slow, speculate=on)) for on in (False, True))
+    alone, copied = (simulation.Simulation(service, replace(slow, speculate=on)).run() for on in (False, True))
     assert copied.seconds < alone.seconds
     assert alone.lost_s == 0 < copied.lost_s
 
