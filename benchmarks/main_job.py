@@ -56,8 +56,8 @@ SETS = {
     "hoc": Set(
         "hoc/train.jsonl",
         "hoc/dev.jsonl",
-        "--label-column labels --epochs 4 --batch-size 8 --learning-rate 3e-4 --head-learning-rate 3e-3 "
-        "--max-length 256",
+        "--label-column labels --epochs 5 --batch-size 8 --learning-rate 3e-4 --head-learning-rate 3e-3 "
+        "--max-length 192",
     ),
     "mts_dialog": Set("mts_dialog/train.jsonl", "mts_dialog/dev.jsonl", "--epochs 10 --batch-size 8 --max-length 256"),
     "mtsamples_ml": Set(
