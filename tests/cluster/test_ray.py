@@ -1,5 +1,6 @@
 """The engine on Ray: several nodes on this machine, of which actors, a node and the driver are killed half-way."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -135,17 +136,26 @@ def test_an_actor_that_is_killed(
         assert part.read_bytes() == (tmp_path / "out" / part.name).read_bytes()
 
 
+def kill_machine(nodes: Any, node: Any) -> None:
+    """Kill a node with all its processes, as a machine that fails: its workers alone would outlive it for a while."""
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    for process in [*raylet.children(recursive=True), raylet]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    nodes.remove_node(node, allow_graceful=False)
+
+
 def test_a_node_that_is_killed(
     nodes: Any, source: Path, expected: list[dict[str, Any]], tiny_bundle: Path, tmp_path: Path
 ) -> None:
     node = nodes.add_node(num_cpus=1, **SMALL)
-    kill = Once(lambda: nodes.remove_node(node, allow_graceful=False))
+    kill = Once(lambda: kill_machine(nodes, node))
 
     def when_all_are_at_work(state: Any) -> None:
-        if state.n_workers == 3 or kill.action is None:
+        if state.n_workers == 3 and kill.action:
             kill(state)
-        else:
-            time.sleep(0.2)  # the driver gives out one partition at a time: enough are left for the third worker
+        elif not state.n_deaths:  # partitions must be left when it goes
+            time.sleep(0.2)
 
     result = predict(source, tmp_path / "out", tiny_bundle, when_all_are_at_work, partition_rows=10)
     assert kill.action is None
