@@ -4,8 +4,7 @@
 
 Texts are random words of the bundle's vocabulary, 15 to 500 tokens before truncation. Timed: from the time that a
 request was due to the last byte of its answer, tokenizing and HTTP included. The generator runs on the same cores as
-the server and takes its share of them, where it may (as root) at a higher priority, so that its own waiting for a core
-is not taken for the server's; the offline runner has all of them. Not timed: starting. Loads: as much as 64
+the server and takes its share of them; the offline runner has all of them. Not timed: starting. Loads: as much as 64
 callers send (sustained); 70 % of that, 3 and 10 times that, at random times (open loop). Sustained loads and the
 offline runner take turns, and what is compared is the ratio of each turn. `--max-length 512` measures a copy of the
 bundle that cuts later: its answers mean nothing, its speed does. The last line of stdout is JSON.
@@ -15,7 +14,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import random
 import re
 import shutil
@@ -75,8 +73,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         for port, (kind, folder) in enumerate(peers.items(), start=8101):
             stack.enter_context(peer(kind, folder, str(classifier.manifest.max_length), port))
             targets[kind] = Target(port, "/predict", "text")
-        with contextlib.suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, -10)
         for target in targets.values():
             asyncio.run(closed(target, texts, n_callers=4, seconds=2))
         result |= sustained(classifier, targets, texts, options)
