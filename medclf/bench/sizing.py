@@ -123,12 +123,6 @@ def _sample(options: SizingOptions, manifest: Manifest) -> Sample:
     if options.data is not None:
         own = manifest.columns
         return read_sample(options.data, TextColumns(options.text or own.text, options.pair or own.pair))
-    if options.tokens is not None and options.tokens > manifest.most_tokens:
-        raise OptionError(
-            f"tokens is {options.tokens:g}, but the model sees at most {manifest.most_tokens} tokens of a text "
-            f"({manifest.limits}); those beyond take next to no time. Give --tokens {manifest.most_tokens}, or --data "
-            "with texts as they are."
-        )
     return make_sample(options.bundle, manifest, options.tokens)
 
 
