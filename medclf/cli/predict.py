@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from medclf.cli.app import console, run
+from medclf.cli.bar import bar_with_notes, not_labelled
 from medclf.cli.predict_ray import predict_with_ray
 
 if TYPE_CHECKING:
@@ -156,12 +156,10 @@ def _summarize(options: "PredictOptions", counts: "Counts", taken: dict[str, str
         files = {"input": options.source, "output": options.target, "quarantine": options.quarantine_file}
         paths = {name: str(path) for name, path in files.items() if path}
         typer.echo(json.dumps({**paths, **taken, **asdict(counts), **speed}))
-    left_out = f", {counts.n_quarantined:,} quarantined" if options.quarantine_file else ""
-    left_out += f", {counts.n_abstained:,} left to a person" if counts.n_abstained else ""
     console.print(
         f"{counts.n_rows:,} rows, {speed['rows_per_s']:,.1f} rows/s, {speed['tokens_per_s']:,.0f} tokens/s "
-        f"({taken['precision']}, {taken['provider']}); {counts.n_truncated:,} truncated "
-        f"({counts.n_cut_tokens:,} tokens not seen), {counts.n_skipped:,} skipped{left_out}.",
+        f"({taken['precision']}, {taken['provider']}); "
+        f"{not_labelled(counts, quarantine=bool(options.quarantine_file))}.",
         soft_wrap=True,
     )
 
@@ -169,13 +167,7 @@ def _summarize(options: "PredictOptions", counts: "Counts", taken: dict[str, str
 def _predict_with_bar(classifier: "Classifier", options: "PredictOptions") -> "Counts":
     from medclf.runtime.predict_file import predict_file
 
-    columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(
-        *columns,
-        console=console,
-        disable=not console.is_terminal,
-        speed_estimate_period=3600.0,  # a window may take longer than the 30 s that rich looks back
-    ) as bar:
+    with bar_with_notes() as bar:
         task = bar.add_task("", total=None)
 
         def show(fraction: float | None, counts: "Counts") -> None:
@@ -185,13 +177,7 @@ def _predict_with_bar(classifier: "Classifier", options: "PredictOptions") -> "C
                 task, total=total, completed=fraction or 0.0, description=f"{counts.n_rows:,} rows, {rate:,.0f} rows/s"
             )
 
-        try:
-            return predict_file(classifier, options, progress=show)
-        except BaseException as error:
-            bar.stop()
-            for note in getattr(error, "__notes__", ()):  # what is committed, and how to go on
-                console.print(note, soft_wrap=True, markup=False)
-            raise
+        return predict_file(classifier, options, progress=show)
 
 
 def main() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from medclf.cli.app import console
+from medclf.cli.bar import bar_with_notes, not_labelled
 
 if TYPE_CHECKING:
     from medclf.cluster.ray.options import RayOptions
@@ -43,12 +43,10 @@ def _summarize(options: "RayOptions", result: "Result", *, as_json: bool) -> Non
         del document["counts"]
         typer.echo(json.dumps({**document, "rows_per_s": rate}))
     deaths = f"; {result.n_deaths:,} workers died and were replaced" if result.n_deaths else ""
-    left_out = f", {counts.n_quarantined:,} quarantined" if counts.n_quarantined else ""
-    left_out += f", {counts.n_abstained:,} left to a person" if counts.n_abstained else ""
     console.print(
         f"{counts.n_rows:,} rows in {result.n_parts:,} parts, {rate:,.1f} rows/s by {result.n_workers:,} workers "
-        f"({result.precision}, {result.provider}), after {result.start_s:,.0f} s to start; {counts.n_truncated:,} "
-        f"truncated ({counts.n_cut_tokens:,} tokens not seen), {counts.n_skipped:,} skipped{left_out}{deaths}.",
+        f"({result.precision}, {result.provider}), after {result.start_s:,.0f} s to start; "
+        f"{not_labelled(counts, quarantine=bool(counts.n_quarantined))}{deaths}.",
         soft_wrap=True,
     )
 
@@ -56,13 +54,7 @@ def _summarize(options: "RayOptions", result: "Result", *, as_json: bool) -> Non
 def _predict_with_bar(options: "RayOptions") -> "Result":
     from medclf.cluster.ray.engine import predict_ray
 
-    columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(
-        *columns,
-        console=console,
-        disable=not console.is_terminal,
-        speed_estimate_period=3600.0,  # a partition may take longer than the 30 s that rich looks back
-    ) as bar:
+    with bar_with_notes() as bar:
         task = bar.add_task("", total=1.0)
 
         def show(state: "State") -> None:
@@ -71,12 +63,6 @@ def _predict_with_bar(options: "RayOptions") -> "Result":
             text = f"{rows or f'{state.doing}, '}{state.n_workers} workers{deaths}"
             bar.update(task, completed=state.fraction, description=text)
 
-        try:
-            # Ray prints on stdout, which is for data, when a worker dies
-            with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
-                return predict_ray(options, progress=show)
-        except BaseException as error:
-            bar.stop()
-            for note in getattr(error, "__notes__", ()):  # what is committed, and how to go on
-                console.print(note, soft_wrap=True, markup=False)
-            raise
+        # Ray prints on stdout, which is for data, when a worker dies
+        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+            return predict_ray(options, progress=show)

@@ -189,21 +189,21 @@ def length_grouped(lengths: Ints, batch_size: int, *, seed: int, epoch: int) -> 
     return batches if n_full == len(order) else [*batches, order[n_full:]]
 
 
-class LengthGroupedBatches:
-    """The batch sampler of training: `length_grouped` for the epoch that is set."""
+class EpochBatches:
+    """What batch samplers of training share: every row once an epoch, in an order of the epoch that is set."""
 
     drop_last = False  # read by accelerate
 
-    def __init__(self, lengths: Ints, batch_size: int, *, seed: int) -> None:
+    def __init__(self, n_rows: int, batch_size: int, *, seed: int) -> None:
         """Start at epoch 0.
 
         Args:
-            lengths: int64 [texts].
+            n_rows: Of an epoch.
             batch_size: Texts in a batch.
             seed: Of the run.
         """
         self.batch_size = batch_size
-        self._lengths = lengths
+        self._n_rows = n_rows
         self._seed = seed
         self._epoch = 0
 
@@ -216,7 +216,22 @@ class LengthGroupedBatches:
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return -(-len(self._lengths) // self.batch_size)
+        return -(-self._n_rows // self.batch_size)
+
+
+class LengthGroupedBatches(EpochBatches):
+    """Of rows in memory: `length_grouped`."""
+
+    def __init__(self, lengths: Ints, batch_size: int, *, seed: int) -> None:
+        """Start at epoch 0.
+
+        Args:
+            lengths: int64 [texts].
+            batch_size: Texts in a batch.
+            seed: Of the run.
+        """
+        super().__init__(len(lengths), batch_size, seed=seed)
+        self._lengths = lengths
 
     def __iter__(self) -> Iterator[list[int]]:
         for batch in length_grouped(self._lengths, self.batch_size, seed=self._seed, epoch=self._epoch):

@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from medclf.labels import Targets
 from medclf.tokenizer import TextEncoder
-from medclf.train.dataset import Example, length_grouped
+from medclf.train.dataset import EpochBatches, Example, length_grouped
 from medclf.train.streamed_rows import StreamedRow
 from medclf.train.streaming import Stream
 
@@ -79,7 +79,7 @@ class StreamedTexts(Dataset[Example]):
         return StreamedBatches(self._stream, batch_size, seed=seed)
 
 
-class StreamedBatches:
+class StreamedBatches(EpochBatches):
     """The batch sampler of a stream: gives rows, not positions, so that nothing has to be found again.
 
     Row groups come in a random order. Their rows fill a buffer, of which `length_grouped` makes batches of texts of
@@ -87,8 +87,6 @@ class StreamedBatches:
     the last are full. Every process reads all rows and encodes its own: which batches these are, accelerate says.
     A resume passes over the batches that were made, which are read and not encoded.
     """
-
-    drop_last = False  # read by accelerate
 
     def __init__(self, stream: Stream, batch_size: int, *, seed: int) -> None:
         """Start at epoch 0.
@@ -98,21 +96,8 @@ class StreamedBatches:
             batch_size: Texts in a batch.
             seed: Of the run.
         """
-        self.batch_size = batch_size
+        super().__init__(stream.n_rows, batch_size, seed=seed)
         self._stream = stream
-        self._seed = seed
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of a pass over the data.
-
-        Args:
-            epoch: From 0.
-        """
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        return -(-self._stream.n_rows // self.batch_size)
 
     def __iter__(self) -> Iterator[list[StreamedRow]]:
         groups = self._stream.table.groups
