@@ -63,12 +63,14 @@ SETS = {
     "mtsamples_ml": Set(
         "mtsamples_ml/train.jsonl",
         "mtsamples_ml/dev.jsonl",
-        "--label-column labels --epochs 6 --batch-size 8 --learning-rate 3e-4 --max-length 256 --long-text head_tail",
+        "--label-column labels --epochs 6 --batch-size 8 --learning-rate 3e-4 --head-learning-rate 3e-3 "
+        "--max-length 256 --long-text head_tail",
     ),
     "codiesp_docs_en": Set(
         "codiesp_docs_en/train.jsonl",
         "codiesp_docs_en/dev.jsonl",
-        "--label-column labels --epochs 8 --batch-size 4 --learning-rate 3e-4 --max-length 256 --long-text head_tail",
+        "--label-column labels --epochs 8 --batch-size 4 --learning-rate 3e-4 --head-learning-rate 3e-3 "
+        "--max-length 256 --long-text head_tail",
     ),
     "chip_ctc15_zh": Set(
         "chip_ctc15_zh/train.jsonl",
@@ -79,7 +81,7 @@ SETS = {
     "ohsumed23": Set(
         "ohsumed23/train.jsonl",
         "ohsumed23/dev.jsonl",
-        "--label-column labels --epochs 2 --learning-rate 2e-4 --max-length 192",
+        "--label-column labels --epochs 2 --learning-rate 2e-4 --head-learning-rate 2e-3 --max-length 192",
     ),
     "medabs5_contradicting": Set(
         "medabs5/train.jsonl", "medabs5/dev.jsonl", "--epochs 1 --learning-rate 1e-4 --max-length 192"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import LABELS, labelled_rows
 
-from medclf.cluster.spark import SparkOptions, output_schema, predict_udf
+from medclf.cluster.spark import ArrowOptions, output_schema, predict_udf
 from medclf.runtime import Classifier
 
 pytestmark = pytest.mark.slow
@@ -40,7 +40,7 @@ def session() -> Iterator[Any]:
 def test_the_same_answers_as_the_local_classifier_each_row_once(session: Any, tiny_bundle: Path) -> None:
     rows = [(i, row["text"]) for i, row in enumerate(labelled_rows(5_000))]
     frame = session.createDataFrame(rows, "id long, text string").repartition(7)
-    options = SparkOptions(probabilities=True)
+    options = ArrowOptions(probabilities=True)
     labelled = frame.mapInArrow(predict_udf(tiny_bundle, options), output_schema(tiny_bundle, frame.schema, options))
     found = labelled.collect()
     assert Counter(row.id for row in found) == Counter(range(5_000))
@@ -56,7 +56,7 @@ def test_the_same_answers_as_the_local_classifier_each_row_once(session: Any, ti
 def test_a_null_text_is_skipped_or_fails_the_job_without_a_text(session: Any, tiny_bundle: Path) -> None:
     rows = [(1, "baba cece"), (2, None), (3, "CANARY-7f3a\0")]
     frame = session.createDataFrame(rows, "id long, text string").repartition(2)
-    skips = SparkOptions(on_error="skip")
+    skips = ArrowOptions(on_error="skip")
     labelled = frame.mapInArrow(predict_udf(tiny_bundle, skips), output_schema(tiny_bundle, frame.schema, skips))
     errors = {row.id: row.error for row in labelled.collect()}
     assert errors[1] is None
@@ -76,10 +76,10 @@ def test_a_worker_keeps_its_classifier_from_task_to_task(session: Any, tiny_bund
 
         import pyarrow
 
-        from medclf.cluster import spark
+        from medclf.cluster import arrow as arrow_rows
 
         assert sum(batch.num_rows for batch in label(batches)) > 0
-        (classifier,) = spark._opened.values()
+        (classifier,) = arrow_rows._opened.values()
         process, model = str(os.getpid()), f"{os.getpid()} {id(classifier)}"
         yield pyarrow.RecordBatch.from_pydict({"process": [process], "model": [model]})
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from conftest import LABELS, labelled_rows
 
-from medclf.cluster import spark
-from medclf.cluster.spark import SparkOptions, output_schema, predict_udf
+from medclf.cluster import arrow as arrow_rows
+from medclf.cluster.spark import ArrowOptions, output_schema, predict_udf
 from medclf.errors import BundleError, DataError, InputError, MedclfError, OptionError
 from medclf.labels import Labels
 from medclf.runtime import Classifier
@@ -24,9 +24,9 @@ pytest.importorskip("pyspark", reason="pyspark is not installed: pip install 'me
 def fresh_process() -> Iterator[None]:
     """A worker that has opened nothing yet."""
     yield
-    for classifier in spark._opened.values():
+    for classifier in arrow_rows._opened.values():
         classifier.close()
-    spark._opened.clear()
+    arrow_rows._opened.clear()
 
 
 def batches_of(rows: list[dict[str, Any]], size: int) -> Iterator[Any]:
@@ -35,7 +35,7 @@ def batches_of(rows: list[dict[str, Any]], size: int) -> Iterator[Any]:
 
 
 def label(bundle: Path, rows: list[dict[str, Any]], size: int = 7, **options: Any) -> list[dict[str, Any]]:
-    udf = predict_udf(bundle, SparkOptions(**options))
+    udf = predict_udf(bundle, ArrowOptions(**options))
     return [row for batch in udf(batches_of(rows, size)) for row in batch.to_pylist()]
 
 
@@ -56,7 +56,7 @@ def test_small_and_large_batches_give_the_same_rows_as_the_classifier(tiny_bundl
 def test_windows_take_their_rows_from_several_batches(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("medclf.runtime.windows.WINDOW_TEXTS", 10)
     rows = labelled_rows(53)
-    udf = predict_udf(tiny_bundle, SparkOptions(keep=("id", "text")))
+    udf = predict_udf(tiny_bundle, ArrowOptions(keep=("id", "text")))
     found = list(udf(batches_of(rows, 4)))
     assert [batch.num_rows for batch in found] == [10, 10, 10, 10, 10, 3]
     kept = [{"id": row["id"], "text": row["text"]} for batch in found for row in batch.to_pylist()]
@@ -68,15 +68,15 @@ def test_the_bundle_is_opened_once_a_process_and_never_for_nothing(
 ) -> None:
     loads = []
     load = Classifier.load
-    monkeypatch.setattr(spark.Classifier, "load", lambda *a, **k: loads.append(a) or load(*a, **k))
+    monkeypatch.setattr(arrow_rows.Classifier, "load", lambda *a, **k: loads.append(a) or load(*a, **k))
     udf = predict_udf(tiny_bundle)
     assert list(udf(iter([]))) == []
     assert loads == []
     for _ in range(3):  # tasks of one worker
         assert sum(batch.num_rows for batch in udf(batches_of(labelled_rows(5), 2))) == 5
     assert len(loads) == 1
-    list(predict_udf(tiny_bundle, SparkOptions(precision="fp32"))(batches_of(labelled_rows(5), 2)))
-    assert (len(loads), len(spark._opened)) == (2, 1)  # the other one was closed
+    list(predict_udf(tiny_bundle, ArrowOptions(precision="fp32"))(batches_of(labelled_rows(5), 2)))
+    assert (len(loads), len(arrow_rows._opened)) == (2, 1)  # the other one was closed
 
 
 def test_what_is_sent_holds_no_model(tiny_bundle: Path) -> None:
@@ -118,7 +118,7 @@ def test_bytes_that_are_not_utf8_are_a_fault_of_their_row(tiny_bundle: Path) -> 
     ]
     texts = arrow.StringArray.from_buffers(2, buffers[1], buffers[2])
     batch = arrow.RecordBatch.from_arrays([texts], names=["text"])
-    (found,) = predict_udf(tiny_bundle, SparkOptions(on_error="skip"))(iter([batch]))
+    (found,) = predict_udf(tiny_bundle, ArrowOptions(on_error="skip"))(iter([batch]))
     assert [row["label"] is None for row in found.to_pylist()] == [False, True]
     assert "half of a surrogate pair" in found.to_pylist()[1]["error"]
 
@@ -127,7 +127,7 @@ def test_an_error_of_our_own_tells_no_text(tiny_bundle: Path, monkeypatch: pytes
     def broken(*_: object) -> None:
         raise ValueError("CANARY-7f3a")
 
-    monkeypatch.setattr(spark, "answer_row", broken)
+    monkeypatch.setattr(arrow_rows, "answer_row", broken)
     with pytest.raises(MedclfError, match=r"internal error: ValueError at test_spark\.py:\d+") as caught:
         label(tiny_bundle, labelled_rows(3))
     assert caught.value.__suppress_context__
@@ -163,10 +163,10 @@ def test_what_is_refused(tiny_bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"medclf\.json"):
         predict_udf(tmp_path)
     with pytest.raises(OptionError, match="on_error is 'hope', expected 'raise' or 'skip'"):
-        SparkOptions(on_error="hope")
+        ArrowOptions(on_error="hope")
     with pytest.raises(OptionError, match=r"keep is one string, expected a tuple of columns: \('id',\)"):
-        SparkOptions(keep="id")  # type: ignore[arg-type]
-    with pytest.raises(DataError, match=r"the DataFrame has no column 'note'; it has 'id', 'text', 'label'"):
+        ArrowOptions(keep="id")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"the rows have no column 'note'; they have 'id', 'text', 'label'"):
         label(tiny_bundle, labelled_rows(3), text=("note",))
 
 
@@ -187,8 +187,8 @@ def test_the_schema_is_that_of_the_rows(tiny_bundle: Path) -> None:
     given = types.StructType(
         [types.StructField("id", types.LongType(), False), types.StructField("text", types.StringType())]
     )
-    schema = output_schema(tiny_bundle, given, SparkOptions(probabilities=True, on_error="skip"))
-    (batch,) = predict_udf(tiny_bundle, SparkOptions(probabilities=True, on_error="skip"))(
+    schema = output_schema(tiny_bundle, given, ArrowOptions(probabilities=True, on_error="skip"))
+    (batch,) = predict_udf(tiny_bundle, ArrowOptions(probabilities=True, on_error="skip"))(
         batches_of([{"id": 1, "text": "baba"}], 1)
     )
     assert schema.names == batch.schema.names

@@ -1,4 +1,4 @@
-"""The workers as actors of Ray. No other file loads ray.
+"""The workers as actors of Ray. No other file of the engine loads ray.
 
 Ray restarts and retries nothing by itself: what a death costs is decided in `dispatch.py`, which knows the partitions.
 """
