@@ -24,6 +24,7 @@ def serve(
     workers: Annotated[str, typer.Option(help="Batches that run at a time; auto: one on each core.")] = "auto",
     provider: Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where it can be had.")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32, int8, fp16, or auto: INT8 on a CPU if it is there.")] = "auto",
+    cuda_memory_mb: Annotated[int | None, typer.Option(help="Most megabytes of the arena on CUDA.", min=1)] = None,
     api_key_file: Annotated[Path | None, typer.Option(help="Names and hashes of keys. Default: no key needed.")] = None,
     new_api_key: Annotated[
         str | None, typer.Option(help="Make a key of this name, add its hash to --api-key-file, print it, and end.")
@@ -60,6 +61,7 @@ def serve(
         provider=provider,
         precision=precision,
         workers=_workers(workers),
+        cuda_memory_mb=cuda_memory_mb,
         limits=Limits(
             max_queue_tokens=max_queue_tokens, max_body_bytes=int(max_body_mb * 1024 * 1024), max_texts=max_texts
         ),

@@ -12,7 +12,7 @@ import numpy as np
 from medclf.bundle import Manifest, read_manifest
 from medclf.errors import BundleError, SessionError
 from medclf.labels import Floats, Label, Labels
-from medclf.runtime.opening import open_model, read_encoder
+from medclf.runtime.opening import Wishes, open_model, read_encoder
 from medclf.runtime.predictions import Predictions, Truncation, concatenate, decide
 from medclf.runtime.runner import Runner
 from medclf.runtime.texts import Faults, Texts, check_lists, check_streams, cut, faulty, find_faults, raises
@@ -55,7 +55,7 @@ class Classifier:
         self._encoder = encoder
 
     @classmethod
-    def load(
+    def load(  # noqa: PLR0913 - what callers write, in one line
         cls,
         bundle: str | Path,
         *,
@@ -64,6 +64,7 @@ class Classifier:
         mode: str = "throughput",
         threads: int | None = None,
         thresholds: Mapping[str, float] | None = None,
+        cuda_memory_mb: int | None = None,
     ) -> "Classifier":
         """Open a bundle; every file is checked against its hash before it is used.
 
@@ -76,6 +77,7 @@ class Classifier:
             threads: Cores to keep busy; None for all that this process may use.
             thresholds: Label -> the probability from which it is given, in place of the bundle's, for a model that may
                 give a text several labels; labels that are not named keep theirs.
+            cuda_memory_mb: Most megabytes of ONNX Runtime's arena on CUDA; None for all that the GPU has.
 
         Returns:
             The classifier.
@@ -90,7 +92,7 @@ class Classifier:
         manifest = read_manifest(folder)
         if thresholds:
             manifest = replace(manifest, labels=manifest.labels.with_thresholds(thresholds))
-        opened = open_model(folder, manifest, provider=provider, precision=precision, mode=mode, threads=threads)
+        opened = open_model(folder, manifest, Wishes(provider, precision, mode, threads, cuda_memory_mb))
         encoder = read_encoder(folder, manifest)
         runner = Runner(
             opened.session,

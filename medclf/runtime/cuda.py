@@ -9,15 +9,35 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from medclf.errors import OptionError
 from medclf.labels import Floats
 from medclf.tokenizer import Ids
 
 LIBRARY = "libonnxruntime_providers_cuda.so"
 DRIVER = "libcuda.so.1"
 
-# The arena of ONNX Runtime doubles whenever it grows, and gives nothing back: of free lengths, it would keep far more
-# than the largest batch needs.
-OPTIONS = {"arena_extend_strategy": "kSameAsRequested"}
+
+def provider_options(memory_mb: int | None) -> dict[str, str]:
+    """Give the options of the CUDA provider.
+
+    The arena of ONNX Runtime doubles whenever it grows, and gives nothing back: of free lengths, it would keep far more
+    than the largest batch needs. So it grows by what is asked for.
+
+    Args:
+        memory_mb: Most megabytes of the arena; None for all that the GPU has.
+
+    Returns:
+        Name -> value, in the words of ONNX Runtime.
+
+    Raises:
+        OptionError: The limit is not positive.
+    """
+    options = {"arena_extend_strategy": "kSameAsRequested"}
+    if memory_mb is None:
+        return options
+    if memory_mb < 1:
+        raise OptionError(f"cuda_memory_mb is {memory_mb}, expected at least 1.")
+    return {**options, "gpu_mem_limit": str(memory_mb * 2**20)}
 
 
 def missing(onnxruntime: Any) -> str:

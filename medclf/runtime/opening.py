@@ -23,6 +23,34 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Wishes:
+    """What a caller asks for.
+
+    Attributes:
+        provider: `auto`, `cpu` or `cuda`.
+        precision: `auto`, `fp32`, `int8` or `fp16`.
+        mode: `throughput`, `latency` or `auto`.
+        threads: Cores to keep busy; None for all that this process may use.
+        cuda_memory_mb: Most megabytes of the arena on CUDA; None for no limit.
+    """
+
+    provider: str = "cpu"
+    precision: str = "auto"
+    mode: str = "throughput"
+    threads: int | None = None
+    cuda_memory_mb: int | None = None
+
+    def __post_init__(self) -> None:
+        for option, value, allowed in (("mode", self.mode, MODES), ("precision", self.precision, PRECISIONS)):
+            if value not in allowed:
+                raise OptionError(f"{option} is {value!r}, expected one of {', '.join(allowed)}.")
+        if self.threads is not None and self.threads < 1:
+            raise OptionError(f"threads is {self.threads}, expected at least 1.")
+        if self.cuda_memory_mb is not None and self.provider == "cpu":
+            raise OptionError("cuda_memory_mb limits memory on CUDA, and provider is 'cpu'. Leave one of them out.")
+
+
+@dataclass(frozen=True)
 class Opened:
     """A model that was opened.
 
@@ -39,40 +67,29 @@ class Opened:
     all_cores: AllCores | None = None
 
 
-def open_model(
-    folder: Path, manifest: Manifest, *, provider: str, precision: str, mode: str, threads: int | None
-) -> Opened:
+def open_model(folder: Path, manifest: Manifest, wishes: Wishes) -> Opened:
     """Open the model of a bundle that suits the caller's wishes.
 
     Args:
         folder: The bundle.
         manifest: Its manifest.
-        provider: `auto`, `cpu` or `cuda`.
-        precision: `auto`, `fp32`, `int8` or `fp16`.
-        mode: `throughput`, `latency` or `auto`.
-        threads: Cores to keep busy; None for all that this process may use.
+        wishes: Of the caller.
 
     Returns:
         The model and how to call it.
 
     Raises:
-        OptionError: An option has a wrong value, or the bundle has no such precision.
-        ProviderError: INT8 was asked for on CUDA.
+        OptionError: The bundle has no such precision.
+        ProviderError: The provider is unknown or cannot be had, or INT8 was asked for on CUDA.
     """
-    for option, value, allowed in (("mode", mode, MODES), ("precision", precision, PRECISIONS)):
-        if value not in allowed:
-            raise OptionError(f"{option} is {value!r}, expected one of {', '.join(allowed)}.")
-    if threads is not None and threads < 1:
-        raise OptionError(f"threads is {threads}, expected at least 1.")
-    cores = threads or usable_cores()
-    cuda = provider == "cuda" or (provider == "auto" and cuda_built_in())
-    *others, last = candidates(provider, precision, manifest.models, cuda=cuda)
+    cuda = wishes.provider == "cuda" or (wishes.provider == "auto" and cuda_built_in())
+    *others, last = candidates(wishes.provider, wishes.precision, manifest.models, cuda=cuda)
     for candidate in others:
         try:
-            return _open(folder, manifest, candidate, mode=mode, cores=cores)
+            return _open(folder, manifest, candidate, wishes)
         except ProviderError as error:
             logger.warning("provider auto: %s Taking the CPU.", error)
-    return _open(folder, manifest, last, mode=mode, cores=cores)
+    return _open(folder, manifest, last, wishes)
 
 
 def candidates(provider: str, precision: str, models: Collection[str], *, cuda: bool) -> list[Candidate]:
@@ -146,18 +163,20 @@ def read_model(folder: Path, manifest: Manifest, precision: str) -> tuple[bytes,
     return read_verified(folder, manifest, file), data
 
 
-def _open(folder: Path, manifest: Manifest, candidate: Candidate, *, mode: str, cores: int) -> Opened:
+def _open(folder: Path, manifest: Manifest, candidate: Candidate, wishes: Wishes) -> Opened:
     provider, precision = candidate
+    cores = wishes.threads or usable_cores()
     model = manifest.model(precision)
     contents, data = read_model(folder, manifest, precision)
 
     def session(threads: int) -> Session:
-        return Session(contents, data=data, provider=provider, threads=threads, name=str(folder / model.file))
+        name, limit = str(folder / model.file), wishes.cuda_memory_mb
+        return Session(contents, data=data, provider=provider, threads=threads, cuda_memory_mb=limit, name=name)
 
-    if mode == "latency" or provider == "cuda" or cores == 1:  # one caller keeps a GPU busy
+    if wishes.mode == "latency" or provider == "cuda" or cores == 1:  # one caller keeps a GPU busy
         return Opened(session(cores), precision, 1)
     one = session(1)
-    if mode == "throughput":
+    if wishes.mode == "throughput":
         return Opened(one, precision, cores)
     every = session(cores)
     cost_of_one, cost = measure_costs(one, every, max_length=manifest.max_length)

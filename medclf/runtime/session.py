@@ -18,8 +18,7 @@ from typing import Any, NamedTuple, cast
 from medclf.errors import BundleError, ProviderError, SessionError
 from medclf.extras import require
 from medclf.labels import Floats
-from medclf.runtime.cuda import OPTIONS as CUDA_OPTIONS
-from medclf.runtime.cuda import missing, run_bound
+from medclf.runtime.cuda import missing, provider_options, run_bound
 from medclf.tokenizer import Batch
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -51,6 +50,7 @@ class Session:
         data: Mapping[str, bytes] | None = None,
         provider: str = "cpu",
         threads: int = 1,
+        cuda_memory_mb: int | None = None,
         name: str = "model",
     ) -> None:
         """Open a model.
@@ -61,16 +61,18 @@ class Session:
             data: Name of each file of weights that the model refers to -> its contents, checked likewise.
             provider: `cpu` or `cuda`; which of them to take is decided in `opening.py`.
             threads: Threads of one `run`; calls from several threads add up.
+            cuda_memory_mb: Most megabytes of the arena on CUDA; None for no limit.
             name: What messages call the model, such as its path.
 
         Raises:
             ExtraError: onnxruntime is not installed.
             ProviderError: The provider is unknown, or was asked for and not obtained.
+            OptionError: The limit is not positive.
             BundleError: The model cannot be opened, or has not the inputs and outputs of a classifier.
         """
         self._name = name
         self._pid = os.getpid()
-        self._session: Any = _open(model, data or {}, provider, threads, name)
+        self._session: Any = _open(model, data or {}, provider, name, _options(threads), memory_mb=cuda_memory_mb)
         self.provider = provider
         self._inputs, self.n_labels = _signature(self._session, name)
         self.run_s, self._lock = 0.0, threading.Lock()
@@ -151,7 +153,7 @@ def operators(
         BundleError: The model cannot be opened, or failed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        session = _open(model, data or {}, provider, 1, name, profile=Path(folder, "profile"))
+        session = _open(model, data or {}, provider, name, _options(1, profile=Path(folder, "profile")))
         _run(session, _signature(session, name)[0], batch, name, provider)
         events = json.loads(Path(session.end_profiling()).read_bytes())
     nodes = [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
@@ -195,9 +197,10 @@ def _open(
     model: bytes | Path,
     data: Mapping[str, bytes],
     provider: str,
-    threads: int,
     name: str,
-    profile: Path | None = None,
+    options: Any,
+    *,
+    memory_mb: int | None = None,
 ) -> Any:
     if provider not in PROVIDERS:
         raise ProviderError(f"provider is {provider!r}, expected one of {', '.join(PROVIDERS)}.")
@@ -207,22 +210,21 @@ def _open(
             f"provider cuda: the onnxruntime {onnxruntime.__version__} of this machine was built without CUDA. "
             "Get one that has it: pip uninstall onnxruntime && pip install 'medclf[gpu]'"
         )
-    options = _options(onnxruntime, threads)
-    if profile is not None:
-        options.enable_profiling, options.profile_file_prefix = True, str(profile)
+    wanted = (CUDA, provider_options(memory_mb)) if provider == "cuda" else PROVIDERS[provider]
     if data:
         _add_data(onnxruntime, options, data, name)
-    session = _create(onnxruntime, model, options, PROVIDERS[provider], name)
+    session = _create(onnxruntime, model, options, wanted, name)
     if session.get_providers()[0] != PROVIDERS[provider]:  # ONNX Runtime falls back to the CPU in silence
         raise ProviderError(
             f"provider {provider}: onnxruntime {onnxruntime.__version__} was built with it and could not start it. "
             f"{missing(onnxruntime)} It needs the driver, CUDA and cuDNN of the versions that its documents name."
         )
-    logger.debug("%s runs on %s, %d thread(s) a call", name, provider, threads)
+    logger.debug("%s runs on %s, %d thread(s) a call", name, provider, options.intra_op_num_threads)
     return session
 
 
-def _options(onnxruntime: Any, threads: int) -> Any:
+def _options(threads: int, *, profile: Path | None = None) -> Any:
+    onnxruntime = require("onnxruntime", extra="cpu")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads  # the default is every core of the host, whatever the cgroup allows
     options.inter_op_num_threads = 1
@@ -232,6 +234,8 @@ def _options(onnxruntime: Any, threads: int) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the cores to others
     # Weights outside the file that were not hashed would be looked for in the current folder: send it nowhere.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", NOWHERE)
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
     return options
 
 
@@ -245,10 +249,9 @@ def _add_data(onnxruntime: Any, options: Any, data: Mapping[str, bytes], name: s
     options.add_external_initializers_from_files_in_memory(list(data), contents, [len(one) for one in contents])
 
 
-def _create(onnxruntime: Any, model: bytes | Path, options: Any, provider: str, name: str) -> Any:
+def _create(onnxruntime: Any, model: bytes | Path, options: Any, provider: object, name: str) -> Any:
     try:
-        wanted = (provider, CUDA_OPTIONS) if provider == CUDA else provider
-        session = onnxruntime.InferenceSession(model, options, providers=[wanted])
+        session = onnxruntime.InferenceSession(model, options, providers=[provider])
     except Exception as error:  # the classes of ONNX Runtime share no base
         raise BundleError(
             f"{name} cannot be opened by onnxruntime {onnxruntime.__version__} ({type(error).__name__}). "

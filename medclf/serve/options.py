@@ -17,6 +17,7 @@ class ServeOptions:
         provider: `cpu`, `cuda` or `auto`.
         precision: `fp32`, `int8`, `fp16` or `auto`.
         workers: Batches that run at a time; None for one on each core.
+        cuda_memory_mb: Most megabytes of the arena on CUDA; None for all that the GPU has.
         limits: What is taken on.
         times: How long things may take.
         api_key_file: Who may ask; None for everybody.
@@ -32,6 +33,7 @@ class ServeOptions:
     provider: str = "auto"
     precision: str = "auto"
     workers: int | None = None
+    cuda_memory_mb: int | None = None
     limits: Limits = field(default_factory=Limits)
     times: Times = field(default_factory=Times)
     api_key_file: Path | None = None

@@ -53,7 +53,12 @@ def open_state(options: ServeOptions, *, restarts: int = 0) -> State:
 
     def load(folder: Path) -> Classifier:
         return Classifier.load(
-            folder, provider=options.provider, precision=options.precision, mode="auto", threads=workers
+            folder,
+            provider=options.provider,
+            precision=options.precision,
+            mode="auto",
+            threads=workers,
+            cuda_memory_mb=options.cuda_memory_mb,
         )
 
     bundles = Bundles(parse_sources(list(options.bundles)), load)

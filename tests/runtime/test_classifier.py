@@ -231,6 +231,11 @@ def test_int8_on_cuda_is_refused_with_the_reason(tiny_bundle: Path) -> None:
         Classifier.load(tiny_bundle, provider="cuda", precision="int8")
 
 
+def test_a_limit_of_cuda_on_the_cpu_is_refused(tiny_bundle: Path) -> None:
+    with pytest.raises(OptionError, match="cuda_memory_mb limits memory on CUDA, and provider is 'cpu'"):
+        Classifier.load(tiny_bundle, cuda_memory_mb=512)
+
+
 def test_cuda_that_does_not_start_is_told_by_auto(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from medclf.errors import BundleError, ExtraError, ProviderError, SessionError
+from medclf.errors import BundleError, ExtraError, OptionError, ProviderError, SessionError
 from medclf.runtime import session as module
 from medclf.runtime.session import CPU, CUDA, Operator, Session, operators
 from medclf.tokenizer import Batch
@@ -157,6 +157,22 @@ def test_cuda_that_falls_back_in_silence_is_an_error(monkeypatch: pytest.MonkeyP
 def test_cuda_that_is_obtained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "require", lambda *_, **__: fake_onnxruntime(CUDA))
     assert Session(b"", provider="cuda").provider == "cuda"
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(None, {}), (512, {"gpu_mem_limit": "536870912"})])
+def test_the_arena_on_cuda(monkeypatch: pytest.MonkeyPatch, limit: int | None, expected: dict[str, str]) -> None:
+    fake, asked = fake_onnxruntime(CUDA), {}
+    made = fake.InferenceSession()
+    fake.InferenceSession = lambda *_, **given: asked.update(given) or made
+    monkeypatch.setattr(module, "require", lambda *_, **__: fake)
+    Session(b"", provider="cuda", cuda_memory_mb=limit)
+    assert asked["providers"] == [(CUDA, {"arena_extend_strategy": "kSameAsRequested", **expected})]
+
+
+def test_an_arena_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "require", lambda *_, **__: fake_onnxruntime(CUDA))
+    with pytest.raises(OptionError, match="cuda_memory_mb is 0, expected at least 1"):
+        Session(b"", provider="cuda", cuda_memory_mb=0)
 
 
 def test_onnxruntime_that_is_not_installed(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
