@@ -63,8 +63,8 @@ SETS = {
     "mtsamples_ml": Set(
         "mtsamples_ml/train.jsonl",
         "mtsamples_ml/dev.jsonl",
-        "--label-column labels --epochs 6 --batch-size 8 --learning-rate 3e-4 --head-learning-rate 3e-3 "
-        "--max-length 256 --long-text head_tail",
+        "--label-column labels --epochs 4 --batch-size 8 --learning-rate 3e-4 --head-learning-rate 3e-3 "
+        "--max-length 192 --long-text head_tail",
     ),
     "codiesp_docs_en": Set(
         "codiesp_docs_en/train.jsonl",
@@ -81,10 +81,10 @@ SETS = {
     "ohsumed23": Set(
         "ohsumed23/train.jsonl",
         "ohsumed23/dev.jsonl",
-        "--label-column labels --epochs 2 --learning-rate 2e-4 --head-learning-rate 2e-3 --max-length 192",
+        "--label-column labels --epochs 1 --learning-rate 2e-4 --head-learning-rate 2e-3 --max-length 128",
     ),
     "medabs5_contradicting": Set(
-        "medabs5/train.jsonl", "medabs5/dev.jsonl", "--epochs 1 --learning-rate 1e-4 --max-length 192"
+        "medabs5/train.jsonl", "medabs5/dev.jsonl", "--epochs 1 --learning-rate 1e-4 --max-length 128"
     ),
 }
 
