@@ -5,9 +5,11 @@
 Texts are random words of the bundle's vocabulary, 15 to 500 tokens before truncation. Timed: from the time that a
 request was due to the last byte of its answer, tokenizing and HTTP included. The generator runs on the same cores as
 the server and takes its share of them; the offline runner has all of them. Not timed: starting. Loads: as much as 64
-callers send (sustained); 70 % of that, 3 and 10 times that, at random times (open loop). Sustained loads and the
-offline runner take turns, and what is compared is the ratio of each turn. `--max-length 512` measures a copy of the
-bundle that cuts later: its answers mean nothing, its speed does. The last line of stdout is JSON.
+callers send (sustained); 70 % of that, for four times as long, and 3 and 10 times that, at random times (open loop).
+Sustained loads and the offline runner take turns, and what is compared is the ratio of each turn. `ideal` is no server:
+the same requests in a queue that serves first come, first served, at the rate of the offline runner. `--max-length 512`
+measures a copy of the bundle that cuts later: its answers mean nothing, its speed does. The last line of stdout is
+JSON.
 """
 
 import argparse
@@ -29,7 +31,7 @@ from typing import Any
 
 from medclf.bench.environment import environment
 from medclf.runtime import Classifier
-from serve_load import Target, Texts, closed, opened, summary
+from serve_load import Target, Texts, closed, ideal, opened, summary
 
 HERE = Path(__file__).parent
 N_CALLERS = 64
@@ -77,7 +79,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             asyncio.run(closed(target, texts, n_callers=4, seconds=2))
         result |= sustained(classifier, targets, texts, options)
         result["longest_alone_ms"] = {kind: longest_alone(target, texts) for kind, target in targets.items()}
-        result |= loads(targets, texts, result["median"]["medclf-serve"], process, options.seconds)
+        result |= loads(targets, texts, result["median"], process, options.seconds)
     result["ratios"] = ratios(result)
     return result
 
@@ -100,14 +102,16 @@ def sustained(
 
 
 def loads(
-    targets: dict[str, Target], texts: Texts, tokens_per_s: float, process: int, seconds: float
+    targets: dict[str, Target], texts: Texts, sustains: dict[str, float], process: int, seconds: float
 ) -> dict[str, Any]:
     """Open loops: every server at 70 % of what ours sustains; ours at 3 and 10 times of it."""
-    per_s = tokens_per_s / statistics.fmean(n for _, n in texts)
+    per_s = sustains["medclf-serve"] / statistics.fmean(n for _, n in texts)
     found: dict[str, Any] = {"load_0.7": {}, "rss_mb": {"before": rss_mb(process)}}
     for kind, target in targets.items():
-        load = opened(target, texts, per_s=0.7 * per_s, seconds=seconds)
+        load = opened(target, texts, per_s=0.7 * per_s, seconds=4 * seconds)
         found["load_0.7"][kind] = summary(*asyncio.run(load))
+    at_best = ideal(texts, per_s=0.7 * per_s, seconds=4 * seconds, tokens_per_s=sustains["offline"])
+    found["load_0.7"]["ideal"] = summary(*at_best)
     for times in (3, 10):
         load = opened(targets["medclf-serve"], texts, per_s=times * per_s, seconds=seconds)
         found[f"load_{times}"] = summary(*asyncio.run(load))
@@ -123,7 +127,9 @@ def ratios(result: dict[str, Any]) -> dict[str, float]:
         for kind in rounds[0]
         if kind != mine
     }
-    found["p99_at_0.7_over_longest_alone"] = result["load_0.7"][mine]["p99_ms"] / result["longest_alone_ms"][mine]
+    for kind in (mine, "ideal"):
+        p99_ms = result["load_0.7"][kind]["p99_ms"]
+        found[f"p99_at_0.7_over_longest_alone_{kind}"] = p99_ms / result["longest_alone_ms"][mine]
     for times in (3, 10):
         found[f"goodput_at_{times}x"] = result[f"load_{times}"]["tokens_per_s"] / result["median"][mine]
     return {name: round(ratio, 3) for name, ratio in found.items()}

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 
 @dataclass(frozen=True)
@@ -86,19 +87,37 @@ async def closed(target: Target, texts: Texts, *, n_callers: int, seconds: float
     return replies, time.perf_counter() - began
 
 
-async def opened(
-    target: Target, texts: Texts, *, per_s: float, seconds: float, seed: int = 0
-) -> tuple[list[Reply], float]:
-    """Requests at the times of a Poisson process; latency counts from the time that a request was due."""
-    chance, connections = random.Random(seed), Connections(target.port)
-    began, due, tasks = time.perf_counter(), 0.0, []
-    while (due := due + chance.expovariate(per_s)) < seconds:
+def arrivals(texts: Texts, *, per_s: float, seconds: float, seed: int = 0) -> Iterator[tuple[float, tuple[str, int]]]:
+    """Texts one after the other, each with the time at which it is due: a Poisson process."""
+    chance, due = random.Random(seed), 0.0
+    for number in count():
+        due += chance.expovariate(per_s)
+        if due >= seconds:
+            return
+        yield due, texts[number % len(texts)]
+
+
+async def opened(target: Target, texts: Texts, *, per_s: float, seconds: float) -> tuple[list[Reply], float]:
+    """Requests at their times; latency counts from the time that a request was due."""
+    connections, began, tasks = Connections(target.port), time.perf_counter(), []
+    for due, text in arrivals(texts, per_s=per_s, seconds=seconds):
         await asyncio.sleep(max(0.0, began + due - time.perf_counter()))
-        text = texts[len(tasks) % len(texts)]
         tasks.append(asyncio.ensure_future(_ask(connections, target, text, began + due)))
     replies = await asyncio.gather(*tasks)
     connections.close()
     return list(replies), time.perf_counter() - began
+
+
+def ideal(texts: Texts, *, per_s: float, seconds: float, tokens_per_s: float) -> tuple[list[Reply], float]:
+    """What the same requests would get of a queue without a cost of its own, first come, first served at that rate.
+
+    For service times with a light tail no other order has a lighter one (Wierman and Zwart 2012).
+    """
+    replies, free = [], 0.0
+    for due, text in arrivals(texts, per_s=per_s, seconds=seconds):
+        free = max(free, due) + text[1] / tokens_per_s
+        replies.append(Reply(200, free - due, text[1]))
+    return replies, max(free, seconds)
 
 
 def quantile(seconds: Sequence[float], share: float) -> float:

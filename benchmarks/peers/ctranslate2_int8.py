@@ -1,6 +1,6 @@
 """Peer: CTranslate2's BERT encoder in INT8; the classification layer after the pooler in numpy.
 
-pip install ctranslate2 torch transformers      # the last two for its converter
+pip install ctranslate2 torch "transformers<5"      # the last two for its converter, which reads what 5 has dropped
 """
 
 from collections.abc import Sequence

@@ -108,7 +108,7 @@ class AsyncClassifier:
                 raise faulty(answers.errors, len(answers), first=seen.n_texts)
             yield answers
             seen += answers.truncation
-        seen.tell(self.classifier.manifest.limits)
+        self.classifier.tell(seen)
 
     async def predict_iter(
         self, texts: Iterable[str] | AsyncIterable[str], *, on_error: str = "raise"

@@ -1,5 +1,6 @@
 """A bundle that answers: `Classifier.load("bundle").predict(texts)`."""
 
+import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -53,6 +54,7 @@ class Classifier:
         self.precision = precision
         self._runner = runner
         self._encoder = encoder
+        self._told = False
 
     @classmethod
     def load(  # noqa: PLR0913 - what callers write, in one line
@@ -157,7 +159,7 @@ class Classifier:
         windows = cut(texts, pairs) if len(texts) else iter([(texts, pairs)])
         ahead = len(texts) > WINDOW_TEXTS
         predictions = concatenate(list(self.classify_windows(windows, ahead=ahead, cancel=cancel)))
-        predictions.truncation.tell(self.manifest.limits)
+        self.tell(predictions.truncation)
         return predictions
 
     def classify_iter(
@@ -184,7 +186,17 @@ class Classifier:
                 raise faulty(answers.errors, len(answers), first=seen.n_texts)
             yield answers
             seen += answers.truncation
-        seen.tell(self.manifest.limits)
+        self.tell(seen)
+
+    def tell(self, seen: Truncation) -> None:
+        """Log how many texts were cut: a warning the first time, so that the log of a service does not fill with them.
+
+        Args:
+            seen: Of one call.
+        """
+        if seen.n_truncated:
+            seen.tell(self.manifest.limits, logging.INFO if self._told else logging.WARNING)
+            self._told = True
 
     def classify_windows(
         self, stream: Iterable[Texts], *, ahead: bool = True, cancel: threading.Event | None = None

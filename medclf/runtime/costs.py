@@ -1,7 +1,7 @@
 """Whether a batch should run on one core or on all: a cost model of two lines, fitted when a model is loaded."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -11,6 +11,7 @@ from medclf.runtime.session import Session
 from medclf.tokenizer import Batch
 
 CALIBRATION_S = 0.3  # no run begins later; each length is run once in any case
+WORTH = 0.9  # share of the time that all cores must not need more than: they cost twice the processor, and others wait
 SHORT, LONG = 8, 64  # tokens: the fixed cost of the nodes shows in the first, the products in the second
 
 
@@ -69,7 +70,7 @@ class AllCores:
     n_cores: int
 
     def pays(self, n_tokens: float, *, n_own: int, n_others: int) -> bool:
-        """Say whether batches are done sooner one after the other on all cores, or each on a core of its own.
+        """Say whether batches are done sooner, by a tenth, one after the other on all cores than each on its own core.
 
         Args:
             n_tokens: Real tokens of one batch.
@@ -82,7 +83,7 @@ class AllCores:
         """
         n_batches = n_own + n_others
         rounds = max(1.0, n_batches / self.n_cores) if n_others else ceil(n_batches / self.n_cores)
-        return n_batches * self.cost.seconds(n_tokens) < rounds * self.cost_of_one.seconds(n_tokens)
+        return n_batches * self.cost.seconds(n_tokens) < WORTH * rounds * self.cost_of_one.seconds(n_tokens)
 
 
 def measure_costs(one_core: Session, all_cores: Session, *, max_length: int) -> tuple[Cost, Cost]:
@@ -99,11 +100,9 @@ def measure_costs(one_core: Session, all_cores: Session, *, max_length: int) -> 
     deadline = time.perf_counter() + CALIBRATION_S
     batches = [_batch(min(SHORT, max_length // 2)), _batch(min(LONG, max_length))]
     sessions = (one_core, all_cores)
-    for session in sessions:
-        session.run(batches[0])  # the first run allocates
-    best = seconds = [[_seconds(session, batch) for batch in batches] for session in sessions]
+    best = seconds = [_turn(session, batches) for session in sessions]
     while time.perf_counter() + sum(map(sum, seconds)) < deadline:
-        seconds = [[_seconds(session, batch) for batch in batches] for session in sessions]
+        seconds = [_turn(session, batches) for session in sessions]
         best = np.minimum(best, seconds).tolist()
     lengths = [batch.input_ids.size for batch in batches]
     one, every = (Cost.fit(dict(zip(lengths, own, strict=True))) for own in best)
@@ -113,6 +112,12 @@ def measure_costs(one_core: Session, all_cores: Session, *, max_length: int) -> 
 def _batch(n_tokens: int) -> Batch:
     ids = np.zeros((1, n_tokens), dtype=np.int64)  # which token it is does not matter for the time
     return Batch(ids, np.ones_like(ids), ids)
+
+
+def _turn(session: Session, batches: Sequence[Batch]) -> list[float]:
+    """Seconds of each batch, after a run that wakes the session's threads, as one after the other would find them."""
+    session.run(batches[0])
+    return [_seconds(session, batch) for batch in batches]
 
 
 def _seconds(session: Session, batch: Batch) -> float:

@@ -41,14 +41,15 @@ class Truncation:
             f"{self.n_tokens:,} tokens ({tokens:.1f} %) were not seen"
         )
 
-    def tell(self, limits: str) -> None:
-        """Log a warning, if texts were cut.
+    def tell(self, limits: str, level: int) -> None:
+        """Log it, if texts were cut.
 
         Args:
             limits: What they were cut by.
+            level: Of `logging`.
         """
         if self.n_truncated:
-            logger.warning("%s (%s)", self, limits)
+            logger.log(level, "%s (%s)", self, limits)
 
 
 @dataclass(frozen=True)

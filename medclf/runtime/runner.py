@@ -1,6 +1,7 @@
 """Runs encoded texts through a session, batch by batch, and gives the logits back in the caller's order."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
@@ -16,6 +17,8 @@ from medclf.runtime.gate import Gate
 from medclf.runtime.schedule import MAX_BATCH_TOKENS, plan
 from medclf.runtime.session import Session
 from medclf.tokenizer import Encoded, TextEncoder
+
+PAUSE_S = 0.002  # after its answer, a client that asks one text after the other is still there
 
 
 class Runner:
@@ -59,6 +62,7 @@ class Runner:
         self.all_cores = all_cores
         self._max_batch_tokens = max_batch_tokens
         self._n_asked, self._lock = 0, threading.Lock()
+        self._shared_until = 0.0  # by time.monotonic
         self._gate = Gate(n_callers)
         self._helpers = ThreadPoolExecutor(n_callers - 1, thread_name_prefix="medclf") if n_callers > 1 else None
 
@@ -130,13 +134,16 @@ class Runner:
 
     @contextmanager
     def _asked(self, n_batches: int) -> Iterator[None]:
-        """Count the batches of all calls that are under way."""
+        """Count the batches of all calls that are under way, and note when calls last were so together."""
         with self._lock:
             self._n_asked += n_batches
+            shared = self._n_asked > n_batches
         try:
             yield
         finally:
             with self._lock:
+                if shared or self._n_asked > n_batches:
+                    self._shared_until = time.monotonic() + PAUSE_S
                 self._n_asked -= n_batches
 
     def _run(self, encoded: Sequence[Encoded], n_own: int, cancel: threading.Event | None) -> Floats:
@@ -150,7 +157,8 @@ class Runner:
     def _place(self, n_tokens: int, n_own: int) -> tuple[Session, int]:
         """Choose the session of a batch, and how many slots it takes."""
         every = self.all_cores
-        if every is not None and every.pays(n_tokens, n_own=n_own, n_others=self._n_asked - n_own):
+        n_others = self._n_asked - n_own or int(time.monotonic() < self._shared_until)
+        if every is not None and every.pays(n_tokens, n_own=n_own, n_others=n_others):
             return every.session, every.n_cores
         return self.session, 1
 

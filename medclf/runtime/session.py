@@ -231,7 +231,10 @@ def _options(threads: int, *, profile: Path | None = None) -> Any:
     options.enable_mem_pattern = False  # it keeps one plan for each shape, and free lengths give endless shapes
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 4  # errors are raised; logged, they could show token ids
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the cores to others
+    # Threads of a run spin while they wait for each other, as waking one takes longer than most operators of a short
+    # text; they stop with the run: idle threads leave the cores to others.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if threads > 1 else "0")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     # Weights outside the file that were not hashed would be looked for in the current folder: send it nowhere.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", NOWHERE)
     if profile is not None:

@@ -48,6 +48,21 @@ def head_modules(model: Any) -> list[str]:
     return [name for name, module in model.named_modules() if name in names and any(True for _ in module.parameters())]
 
 
+def renew_output(model: Any) -> None:
+    """Draw the weights of the layer that gives the logits anew, where those that were read mean other labels.
+
+    Args:
+        model: A sequence classifier of transformers; changed in place.
+
+    Raises:
+        CheckpointError: It has no such layer.
+    """
+    layer = output_layer(model)
+    with torch.no_grad():
+        layer.weight.normal_(std=model.config.initializer_range)
+        layer.bias.zero_()
+
+
 def base_rates(targets: Targets) -> npt.NDArray[np.float64]:
     """Give the log-odds of each label in the training part.
 

@@ -17,6 +17,7 @@ import transformers
 from medclf.errors import CheckpointError, OptionError
 from medclf.labels import Labels
 from medclf.tokenizer import TextEncoder
+from medclf.train.head import renew_output
 from medclf.train.options import SCRATCH, TrainOptions
 from medclf.train.scratch import scratch_config, scratch_tokenizer
 
@@ -78,7 +79,10 @@ def load_start(options: TrainOptions, labels: Labels, texts: Sequence[str]) -> S
     config.update(labels.config())
     transformers.set_seed(options.seed)
     model, new = load_classifier(source, config, local=local)
-    return Start(model, tokenizer_json, encoder, head_is_new=bool(new) or known != labels.names)
+    other_labels = known != labels.names
+    if other_labels and not new:
+        renew_output(model)
+    return Start(model, tokenizer_json, encoder, head_is_new=bool(new) or other_labels)
 
 
 def learning_rate_for(options: TrainOptions, hidden_size: int) -> float:

@@ -26,7 +26,10 @@ OrtPointer<OrtSessionOptions> session_options(const Ort& ort, int threads) {
   check(api.DisableMemPattern(made));  // it keeps one plan for each shape, and free lengths give endless shapes
   check(api.SetSessionGraphOptimizationLevel(made, ORT_ENABLE_ALL));
   check(api.SetSessionLogSeverityLevel(made, kFatal));
-  check(api.AddSessionConfigEntry(made, "session.intra_op.allow_spinning", "0"));
+  // Threads of a run spin while they wait for each other, as waking one takes longer than most operators of a short
+  // text; they stop with the run: idle threads leave the cores to others.
+  check(api.AddSessionConfigEntry(made, "session.intra_op.allow_spinning", threads > 1 ? "1" : "0"));
+  check(api.AddSessionConfigEntry(made, "session.force_spinning_stop", "1"));
   // Weights outside the file were never hashed, and would be looked for in the current folder: send it nowhere.
   check(api.AddSessionConfigEntry(made, "session.model_external_initializers_file_folder_path", "/dev/null/none"));
   return options;

@@ -118,7 +118,10 @@ def test_no_texts(classifier: Classifier) -> None:
     assert classifier.classify([], []).errors == {}
 
 
-def test_truncation_is_counted_and_told_once(classifier: Classifier, caplog: pytest.LogCaptureFixture) -> None:
+def test_truncation_is_counted_and_told_once(
+    classifier: Classifier, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classifier, "_told", False)  # as when it was just loaded
     with caplog.at_level(logging.WARNING):
         answers = classifier.classify(["baba", "baba " * 62, "baba " * 63])
     assert answers.n_tokens.tolist() == [3, 64, 65]
@@ -127,6 +130,10 @@ def test_truncation_is_counted_and_told_once(classifier: Classifier, caplog: pyt
         "1 of 3 texts (33.3 %) were cut: 1 of 132 tokens (0.8 %) were not seen (max_length 64, long_text truncate)"
     ]
     assert answers.truncation == Truncation(3, 1, 132, 1)
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        classifier.predict(["baba " * 63])
+    assert [record.levelname for record in caplog.records] == ["INFO"]  # a service asks for one text after the other
     assert answers.n_cut.tolist() == [0, 0, 1]
 
 

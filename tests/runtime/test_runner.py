@@ -1,6 +1,7 @@
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from medclf.errors import BundleError, SessionError
 from medclf.labels import Floats
 from medclf.long_text import TRUNCATE
 from medclf.runtime.costs import AllCores, Cost
-from medclf.runtime.runner import Runner
+from medclf.runtime.runner import PAUSE_S, Runner
 from medclf.runtime.session import Session
 from medclf.tokenizer import Batch, Encoded
 
@@ -134,6 +135,21 @@ def test_a_batch_alone_runs_on_all_cores_where_that_is_faster() -> None:
     of_two(0.9, ran).logits(encoded_of([[1, 2]]))
     of_two(1.8, ran).run_batch(encoded_of([[1, 2]]))
     assert ran == ["all", "one", "all"]
+
+
+def test_a_client_that_was_there_just_now_counts_as_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [10.0]
+    monkeypatch.setattr("medclf.runtime.runner.time.monotonic", lambda: now[0])
+    ran: list[str] = []
+    runner = of_two(1.8, ran, threading.Barrier(2))
+    with runner._asked(1), ThreadPoolExecutor(2) as pool:  # another client's batch is under way
+        list(pool.map(runner.run_batch, [encoded_of([[1, 2]])] * 2))
+    runner.session.together = None  # type: ignore[attr-defined]
+    runner.run_batch(encoded_of([[1, 2]]))
+    now[0] += PAUSE_S
+    runner.run_batch(encoded_of([[1, 2]]))
+    runner.run_batch(encoded_of([[1, 2]]))  # its own last call does not count
+    assert ran == ["one", "one", "one", "all", "all"]
 
 
 def test_many_batches_run_on_a_core_each() -> None:

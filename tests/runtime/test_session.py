@@ -37,10 +37,12 @@ def test_what_is_known_of_a_model(graph: Graph) -> None:
 
 
 def test_the_options_of_onnxruntime(graph: Graph) -> None:
-    options = Session(graph(), threads=3).check().get_session_options()
-    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (3, 1)
-    assert options.enable_mem_pattern is False
-    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    for threads, spins in ((1, "0"), (3, "1")):
+        options = Session(graph(), threads=threads).check().get_session_options()
+        assert (options.intra_op_num_threads, options.inter_op_num_threads) == (threads, 1)
+        assert options.enable_mem_pattern is False
+        assert options.get_session_config_entry("session.intra_op.allow_spinning") == spins
+        assert options.get_session_config_entry("session.force_spinning_stop") == "1"
 
 
 @pytest.mark.parametrize("model", [b"", b"CANARY-7f3a", b"\x08\x0a" * 40])

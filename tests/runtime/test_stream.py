@@ -69,6 +69,7 @@ def test_an_empty_stream(classifier: Classifier) -> None:
 def test_truncation_of_a_stream_is_told_once(
     classifier: Classifier, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(classifier, "_told", False)  # as when it was just loaded
     monkeypatch.setattr(windows_module, "WINDOW_TEXTS", 1)
     list(classifier.predict_iter(["baba", "baba " * 63, "baba " * 65]))
     assert [record.getMessage() for record in caplog.records] == [

@@ -64,8 +64,11 @@ def test_head_of_a_classifier_is_known_by_its_labels(tiny_checkpoint: Path) -> N
     def start(*names: str) -> Start:
         return load_start(TrainOptions(Path("a.csv"), model=str(tiny_checkpoint), max_length=32), Labels(names), [])
 
-    assert not start("cardiology", "neurology", "oncology").head_is_new
-    assert start("a", "b", "c").head_is_new  # as many labels, but others
+    same, others = start("cardiology", "neurology", "oncology"), start("a", "b", "c")
+    assert not same.head_is_new
+    assert others.head_is_new
+    assert (same.model.classifier.weight != others.model.classifier.weight).all()  # as many labels, but others
+    assert not others.model.classifier.bias.any()
     assert start("a", "b").head_is_new
 
 
