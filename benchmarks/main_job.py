@@ -14,6 +14,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +33,14 @@ class Set:
         test: File of the test rows.
         options: Of `medclf-train`, as a shell has them.
         scratch: Whether a small BERT is trained from nothing, as no pretrained one knows the script.
+        least: Classes with fewer training rows are left out of both tables, as they cannot be in two parts.
     """
 
     train: str
     test: str
     options: str
     scratch: bool = False
+    least: int = 1
 
     @property
     def columns(self) -> list[str]:
@@ -59,7 +62,9 @@ SETS = {
         "--label-column labels --epochs 5 --batch-size 8 --learning-rate 3e-4 --head-learning-rate 3e-3 "
         "--max-length 192",
     ),
-    "mts_dialog": Set("mts_dialog/train.jsonl", "mts_dialog/dev.jsonl", "--epochs 10 --batch-size 8 --max-length 256"),
+    "mts_dialog": Set(
+        "mts_dialog/train.jsonl", "mts_dialog/dev.jsonl", "--epochs 10 --batch-size 8 --max-length 256", least=2
+    ),
     "mtsamples_ml": Set(
         "mtsamples_ml/train.jsonl",
         "mtsamples_ml/dev.jsonl",
@@ -136,6 +141,7 @@ def run_set(name: str, data: Path, model: Path, work: Path, *, train_only: bool)
     seconds_file = folder / "seconds.json"
     seconds: dict[str, float] = json.loads(seconds_file.read_text()) if seconds_file.exists() else {}
     shown = {}
+    data = without_rare(SETS[name], data, folder)
     for output, command in commands(SETS[name], data, model).items():
         shown[command[0]] = shlex.join(part.replace(f"{data}/", "").replace(str(model), "MINILM") for part in command)
         if not (folder / output).exists():
@@ -150,6 +156,19 @@ def run_set(name: str, data: Path, model: Path, work: Path, *, train_only: bool)
         if (file := folder / f"{command}.{stream}").exists() and "--json" not in shown[command]
     }
     return {"set": name, "commands": shown, "seconds": seconds, "printed": printed, **collect(folder)}
+
+
+def without_rare(chosen: Set, data: Path, folder: Path) -> Path:
+    """Copy both tables without the classes that have too few training rows; give the folder of the tables."""
+    if chosen.least == 1:
+        return data
+    read = {name: (data / name).read_text(encoding="utf-8").splitlines() for name in (chosen.train, chosen.test)}
+    counts = Counter(json.loads(line)["label"] for line in read[chosen.train])
+    for name, lines in read.items():
+        kept = [line for line in lines if counts[json.loads(line)["label"]] >= chosen.least]
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("\n".join(kept) + "\n", encoding="utf-8")
+    return folder
 
 
 def collect(folder: Path) -> dict[str, Any]:
