@@ -12,6 +12,8 @@ from medclf.tokenizer import Batch
 
 CALIBRATION_S = 0.3  # no run begins later; each length is run once in any case
 WORTH = 0.9  # share of the time that all cores must not need more than: they cost twice the processor, and others wait
+TRIED = 1.5  # a place that is estimated to take so much longer than the other is not tried
+STEP = 1.03  # by which a run that took longer, or less long, than was estimated moves the estimate
 SHORT, LONG = 8, 64  # tokens: the fixed cost of the nodes shows in the first, the products in the second
 
 
@@ -53,7 +55,39 @@ class Cost:
         return cls(max(0.0, short_s - token_s * short), token_s)
 
 
-@dataclass(frozen=True)
+class Estimate:
+    """A line, and how much longer runs take than it says: the machine at load is not the machine later."""
+
+    def __init__(self, line: Cost) -> None:
+        """Begin with the line.
+
+        Args:
+            line: As measured at load.
+        """
+        self.line = line
+        self._factor = 1.0
+
+    def seconds(self, n_tokens: float) -> float:
+        """Estimate a run.
+
+        Args:
+            n_tokens: Real tokens of the batch.
+
+        Returns:
+            Seconds.
+        """
+        return self._factor * self.line.seconds(n_tokens)
+
+    def learn(self, n_tokens: float, seconds: float) -> None:
+        """Take a run into account: the estimate tends to the median, so that a run that was disturbed counts no more.
+
+        Args:
+            n_tokens: Real tokens of its batch.
+            seconds: That it took.
+        """
+        self._factor *= STEP if seconds > self.seconds(n_tokens) else 1 / STEP
+
+
 class AllCores:
     """A second session of the same model, for batches that should run on all cores.
 
@@ -65,9 +99,51 @@ class AllCores:
     """
 
     session: Session
-    cost: Cost
-    cost_of_one: Cost
+    cost: Estimate
+    cost_of_one: Estimate
     n_cores: int
+
+    def __init__(self, session: Session, cost: Cost, cost_of_one: Cost, n_cores: int) -> None:
+        """Describe it.
+
+        Args:
+            session: Runs a batch on all cores.
+            cost: What it takes there.
+            cost_of_one: What it takes on one core.
+            n_cores: How many there are.
+        """
+        self.session = session
+        self.cost = Estimate(cost)
+        self.cost_of_one = Estimate(cost_of_one)
+        self.n_cores = n_cores
+        self._n_alone = 0
+        self._last_on_all: bool | None = None
+
+    def suits(self, n_tokens: float) -> bool:
+        """Say whether a batch that is alone runs on all cores; where it is close, the other place is tried at times.
+
+        Args:
+            n_tokens: Real tokens of the batch.
+
+        Returns:
+            True for all cores.
+        """
+        self._n_alone += 1
+        every, one = self.cost.seconds(n_tokens), WORTH * self.cost_of_one.seconds(n_tokens)
+        tried = _is_turn(self._n_alone) and max(every, one) < TRIED * min(every, one)
+        return (every < one) is not tried
+
+    def learn(self, n_tokens: float, seconds: float, *, on_all: bool) -> None:
+        """Take a run into account that was alone; not the first of a place, for which its threads had to wake.
+
+        Args:
+            n_tokens: Real tokens of its batch.
+            seconds: That it took.
+            on_all: Whether it ran on all cores.
+        """
+        if on_all is self._last_on_all:
+            (self.cost if on_all else self.cost_of_one).learn(n_tokens, seconds)
+        self._last_on_all = on_all
 
     def pays(self, n_tokens: float, *, n_own: int, n_others: int) -> bool:
         """Say whether batches are done sooner, by a tenth, one after the other on all cores than each on its own core.
@@ -84,6 +160,12 @@ class AllCores:
         n_batches = n_own + n_others
         rounds = max(1.0, n_batches / self.n_cores) if n_others else ceil(n_batches / self.n_cores)
         return n_batches * self.cost.seconds(n_tokens) < WORTH * rounds * self.cost_of_one.seconds(n_tokens)
+
+
+def _is_turn(n: int) -> bool:
+    """Four runs in a row: often at first, then 8 of a thousand."""
+    start = n & ~3
+    return start >= 8 and (start & (start - 1) == 0 or start % 512 == 0)
 
 
 def measure_costs(one_core: Session, all_cores: Session, *, max_length: int) -> tuple[Cost, Cost]:

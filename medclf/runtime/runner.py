@@ -147,20 +147,28 @@ class Runner:
                 self._n_asked -= n_batches
 
     def _run(self, encoded: Sequence[Encoded], n_own: int, cancel: threading.Event | None) -> Floats:
-        batch = self._encoder.pad(encoded)
-        session, n_slots = self._place(sum(map(len, encoded)), n_own)
+        batch, every = self._encoder.pad(encoded), self.all_cores
+        n_tokens, alone = sum(map(len, encoded)), self._n_others(1) == 0
+        on_all = every is not None and self._on_all(every, n_tokens, n_own, alone=alone)
+        session, n_slots = (every.session, every.n_cores) if every and on_all else (self.session, 1)
         with self._gate.slots(n_slots):
             if cancel is not None and cancel.is_set():
                 raise CancelledError
-            return session.run(batch)
+            began = time.perf_counter()
+            logits = session.run(batch)
+        if every and alone and self._n_others(1) == 0:
+            every.learn(n_tokens, time.perf_counter() - began, on_all=on_all)
+        return logits
 
-    def _place(self, n_tokens: int, n_own: int) -> tuple[Session, int]:
-        """Choose the session of a batch, and how many slots it takes."""
-        every = self.all_cores
-        n_others = self._n_asked - n_own or int(time.monotonic() < self._shared_until)
-        if every is not None and every.pays(n_tokens, n_own=n_own, n_others=n_others):
-            return every.session, every.n_cores
-        return self.session, 1
+    def _on_all(self, every: AllCores, n_tokens: int, n_own: int, *, alone: bool) -> bool:
+        """Say whether a batch runs on all cores."""
+        if alone:
+            return every.suits(n_tokens)
+        return every.pays(n_tokens, n_own=n_own, n_others=self._n_others(n_own))
+
+    def _n_others(self, n_own: int) -> int:
+        """Count the batches of others that are under way, or were just now."""
+        return self._n_asked - n_own or int(time.monotonic() < self._shared_until)
 
     def _share(self, work: Callable[[], None], *, n_batches: int) -> None:
         """Work in the caller's thread, and in helpers where there are more batches; a helper may come late or never."""

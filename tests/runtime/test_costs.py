@@ -54,6 +54,36 @@ def test_callers_that_fill_the_cores_run_on_a_core_each(n_cores: int, efficiency
     assert not all_cores(n_cores, efficiency * n_cores).pays(100, n_own=1, n_others=n_cores + more - 1)
 
 
+def suited(every: AllCores, n_runs: int, one_s: float, all_s: float) -> list[bool]:
+    """Where so many batches ran that were alone, where they took so long; the first of a place takes twice as long."""
+    places: list[bool] = []
+    for _ in range(n_runs):
+        on_all = every.suits(100)
+        seconds = all_s if on_all else one_s
+        every.learn(100, seconds if places[-1:] == [on_all] else 2 * seconds, on_all=on_all)
+        places.append(on_all)
+    return places
+
+
+@pytest.mark.parametrize(("one_s", "all_s", "expected"), [(100, 60, True), (100, 140, False)])
+@pytest.mark.parametrize("speedup", [0.8, 1.0, 1.25])
+def test_what_was_measured_wrong_at_load_is_learned(one_s: float, all_s: float, expected: bool, speedup: float) -> None:
+    places = suited(all_cores(2, speedup), 1000, one_s, all_s)
+    assert places[300:].count(expected) >= 0.98 * 700  # the rest is for trying the other place
+
+
+@pytest.mark.parametrize(("speedup", "expected"), [(3.0, True), (0.5, False)])
+def test_a_place_that_is_far_behind_is_never_tried(speedup: float, expected: bool) -> None:
+    places = suited(all_cores(2, speedup), 1000, 100, 100 / speedup)
+    assert places == [expected] * 1000
+
+
+def test_a_model_that_takes_no_time() -> None:
+    every = AllCores(None, Cost(0, 0), Cost(0, 0), 2)  # type: ignore[arg-type]
+    every.cost.learn(0, 0.1)
+    assert every.cost.seconds(10) == 0
+
+
 class Clocked:
     """A session that takes the time that it is told, by a clock of its own."""
 
