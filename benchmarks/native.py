@@ -6,7 +6,8 @@
 Timed, each as the median of the rounds with their extremes; one round more goes before, as warm-up:
 
 - texts to labels, by `Classifier.classify` and `NativeClassifier.classify` in this process: the texts of DATA, and the
-  first 10 words of those of QUESTIONS (about 15 tokens); many at a time, and one at a time in latency mode;
+  first 10 words of those of QUESTIONS (about 15 tokens); many at a time, and one at a time in latency mode, there also
+  by `medclf_classify` into memory that was made before, as a program in C has it ("native");
 - texts to token ids on one thread: `encode_batch` and `encode_batch_fast` of `tokenizers`, without its threads, and
   `NativeClassifier.encode` text by text, and `medclf_encode` on all texts as one;
 - a whole process, with its peak memory: from its start to the answer to one text, and to all of them, of Python with
@@ -18,6 +19,7 @@ Python runtime's time is tokenizing.
 """
 
 import argparse
+import ctypes
 import functools
 import json
 import logging
@@ -38,6 +40,7 @@ from tokenizers import Tokenizer
 from medclf.bench.environment import environment
 from medclf.data.tables import Table
 from medclf.native import NativeClassifier, onnxruntime_path
+from medclf.native.library import Results, Text, check
 from medclf.runtime import Classifier
 from medclf.runtime.cores import usable_cores
 from medclf.tokenizer import TextEncoder
@@ -127,9 +130,10 @@ def to_labels(bundle: Path, library: Path, precision: str, texts: Sequence[str],
         one = compared(
             {
                 "python": lambda: [python.classify([t]) for t in some],
-                "native": lambda: [native.classify([t]) for t in some],
+                "native, from Python": lambda: [native.classify([t]) for t in some],
+                "native": through_c(native, some),
             },
-            rounds,
+            4 * rounds,
             len(some),
         )
     return {
@@ -139,6 +143,24 @@ def to_labels(bundle: Path, library: Path, precision: str, texts: Sequence[str],
         "many_texts": many,
         "one_text": one,
     }
+
+
+def through_c(native: NativeClassifier, texts: Sequence[str]) -> Way:
+    """Ask one text at a time as a program in C does: UTF-8 that is there, answers into memory that is there."""
+    library, handle, n_labels = native._library, native._open(), len(native.classes_)
+    given = [Text(data, len(data)) for data in (text.encode() for text in texts)]
+    arrays = np.empty(n_labels, np.float32), np.empty(n_labels, np.float32), np.empty(n_labels, np.uint8)
+    counts = np.empty((3, 1), np.int64)
+    tokens, cut, windows = (row.ctypes.data for row in counts)
+    results = Results(ctypes.sizeof(Results), *(a.ctypes.data for a in arrays), tokens, None, None, cut, windows)
+
+    def run() -> None:
+        for text in given:
+            check(library, library.medclf_classify(handle, ctypes.byref(text), None, 1, ctypes.byref(results)))
+            assert arrays[2].any()  # a label was given
+            assert counts[0, 0] > 2  # tokens
+
+    return run
 
 
 def to_ids(bundle: Path, library: Path, texts: Sequence[str], rounds: int) -> dict[str, Any]:
