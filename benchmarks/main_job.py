@@ -43,6 +43,11 @@ class Set:
     least: int = 1
 
     @property
+    def budget(self) -> list[str]:
+        """Options of `medclf-export`: with several labels a text, agreement means all of them."""
+        return ["--min-agreement", "95"] if self.columns else []
+
+    @property
     def columns(self) -> list[str]:
         """The options that name columns, which `medclf-evaluate` takes too."""
         return ["--label-column", "labels"] if "--label-column labels" in self.options else []
@@ -102,7 +107,7 @@ def commands(chosen: Set, data: Path, model: Path) -> dict[str, list[str]]:
     both = ["--precision", "int8", "--precision", "fp32"]
     return {
         "checkpoint": ["medclf-train", *options],
-        "bundle": ["medclf-export", "--quantize"],
+        "bundle": ["medclf-export", "--quantize", *chosen.budget],
         "verify.json": ["medclf-verify", "--json"],
         "labels.jsonl": ["medclf-predict", "--input", test, "--output", "labels.jsonl", "--json"],
         "evaluate.json": [
