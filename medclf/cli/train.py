@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -127,7 +128,8 @@ def command(
             raise
         return
     if not MAIN_PROCESS:
-        return  # the main process writes and tells
+        _end()  # the main process writes and tells
+        return
     document = (folder / "metrics.json").read_text(encoding="utf-8")
     metrics = json.loads(document)
     console.print(_table(metrics))
@@ -139,6 +141,15 @@ def command(
     console.print(f"wrote {folder}", soft_wrap=True, markup=False)
     if json_:
         typer.echo(document, nl=False)
+    _end()
+
+
+def _end() -> None:
+    """End a process of torchrun at once: what gloo's threads do when Python tears them down aborts it at times."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 MODELS = {
