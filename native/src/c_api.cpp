@@ -162,6 +162,10 @@ size_t medclf_max_length(const medclf_classifier* classifier) {
   return classifier == nullptr ? 0 : classifier->core.encoder().max_length();
 }
 
+const char* medclf_long_text(const medclf_classifier* classifier) {
+  return classifier == nullptr ? "" : classifier->core.encoder().long_text().text.c_str();
+}
+
 const char* medclf_precision_taken(const medclf_classifier* classifier) {
   return classifier == nullptr ? "" : classifier->core.precision().c_str();
 }

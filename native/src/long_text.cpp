@@ -65,12 +65,14 @@ class Parts {
 LongText parse_long_text(const std::string& text, const std::string& where) {
   if (text == "truncate") return {};
   LongText found;
+  found.text = text;
   Parts head_tail(text);
   if (head_tail.word("head_tail:head=").number(found.head).word(",tail=").number(found.tail).ended()) {
     found.policy = Policy::kHeadTail;
     return found;
   }
   found = {};
+  found.text = text;
   Parts windows(text);
   windows.word("windows:stride=").number(found.stride).word(",pooling=").pooling(found.pooling);
   if (windows.word(",max_windows=").number(found.max_windows).ended()) {

@@ -18,6 +18,7 @@ struct LongText {
   size_t stride = 0;          // tokens from the start of a window to the start of the next
   Pooling pooling = Pooling::kMean;
   size_t max_windows = 0;
+  std::string text = "truncate";  // as it was read
 };
 
 /// Reads the form that medclf.json and the models carry; throws an Error that begins with `where` for any other.

@@ -85,6 +85,7 @@ void golden(const Json& document, int32_t mode) {
     medclf_classifier* classifier = open("/bundle", &options);
     if (classifier == nullptr) return;
     CHECK_EQUAL(std::string(medclf_precision_taken(classifier)), precision);
+    CHECK_EQUAL(std::string(medclf_long_text(classifier)), "truncate");
     Answers answers;
     CHECK_EQUAL(classify(classifier, texts, expected.at("pairs").strings(), answers), MEDCLF_OK);
     const float tolerance = precision == "int8" ? kGoldenInt8 : kGoldenFp32;

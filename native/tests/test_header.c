@@ -34,6 +34,7 @@ int main(void) {
   CHECK(medclf_label(NULL, 0) == NULL);
   CHECK(medclf_multi_label(NULL) == 0);
   CHECK(medclf_max_length(NULL) == 0);
+  CHECK(strlen(medclf_long_text(NULL)) == 0);
   CHECK(strlen(medclf_precision_taken(NULL)) == 0);
   CHECK(strlen(medclf_runtime_version(NULL)) == 0);
   CHECK(strcmp(medclf_fault_reason(MEDCLF_FAULT_EMPTY), "is empty") == 0);

@@ -29,6 +29,7 @@ void rows() {
   CHECK_EQUAL(shown(windows, 9, 8), "0-8 | 5-9 | ");
   CHECK_EQUAL(shown(windows, 18, 8), "0-8 | 5-13 | 10-18 | ");
   CHECK_EQUAL(shown(windows, 19, 8), "0-8 | 5-13 | 10-18 | ");
+  CHECK_EQUAL(parse_long_text(windows, "here").text, std::string(windows));
   CHECK_EQUAL(n_seen(parse_long_text(windows, "here"), 19, 8), 18U);
   CHECK_EQUAL(n_seen(parse_long_text(windows, "here"), 11, 8), 11U);
 }
