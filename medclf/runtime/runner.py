@@ -16,7 +16,7 @@ from medclf.runtime.costs import AllCores
 from medclf.runtime.gate import Gate
 from medclf.runtime.schedule import MAX_BATCH_TOKENS, plan
 from medclf.runtime.session import Session
-from medclf.tokenizer import Encoded, TextEncoder
+from medclf.tokenizer import Batch, Encoded, TextEncoder
 
 PAUSE_S = 0.002  # after its answer, a client that asks one text after the other is still there
 
@@ -148,23 +148,27 @@ class Runner:
 
     def _run(self, encoded: Sequence[Encoded], n_own: int, cancel: threading.Event | None) -> Floats:
         batch, every = self._encoder.pad(encoded), self.all_cores
-        n_tokens, alone = sum(map(len, encoded)), self._n_others(1) == 0
-        on_all = every is not None and self._on_all(every, n_tokens, n_own, alone=alone)
-        session, n_slots = (every.session, every.n_cores) if every and on_all else (self.session, 1)
-        with self._gate.slots(n_slots):
-            if cancel is not None and cancel.is_set():
-                raise CancelledError
-            began = time.perf_counter()
-            logits = session.run(batch)
-        if every and alone and self._n_others(1) == 0:
+        if every is None:
+            return self._call(self.session, 1, batch, cancel)
+        n_tokens = sum(map(len, encoded))
+        if self._n_others(1):
+            on_all = every.pays(n_tokens, n_own=n_own, n_others=self._n_others(n_own))
+            return self._call(*self._place(every, on_all=on_all), batch, cancel)
+        on_all, began = every.suits(n_tokens), time.perf_counter()
+        logits = self._call(*self._place(every, on_all=on_all), batch, cancel)
+        if not self._n_others(1):  # it was alone to its end, and waited for nobody
             every.learn(n_tokens, time.perf_counter() - began, on_all=on_all)
         return logits
 
-    def _on_all(self, every: AllCores, n_tokens: int, n_own: int, *, alone: bool) -> bool:
-        """Say whether a batch runs on all cores."""
-        if alone:
-            return every.suits(n_tokens)
-        return every.pays(n_tokens, n_own=n_own, n_others=self._n_others(n_own))
+    def _place(self, every: AllCores, *, on_all: bool) -> tuple[Session, int]:
+        """Give the session of a batch, and how many slots it takes."""
+        return (every.session, every.n_cores) if on_all else (self.session, 1)
+
+    def _call(self, session: Session, n_slots: int, batch: Batch, cancel: threading.Event | None) -> Floats:
+        with self._gate.slots(n_slots):
+            if cancel is not None and cancel.is_set():
+                raise CancelledError
+            return session.run(batch)
 
     def _n_others(self, n_own: int) -> int:
         """Count the batches of others that are under way, or were just now."""

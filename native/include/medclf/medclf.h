@@ -140,7 +140,7 @@ MEDCLF_API int medclf_multi_label(const medclf_classifier* classifier);
 /* Gives the most tokens of a row of the model, special tokens included. */
 MEDCLF_API size_t medclf_max_length(const medclf_classifier* classifier);
 
-/* Gives what the model sees of a longer text, as the bundle has it: "truncate", or such as "head_tail:head=63,tail=63". */
+/* Gives what the model sees of a longer text, in the bundle's words: "truncate", or the policy with its numbers. */
 MEDCLF_API const char* medclf_long_text(const medclf_classifier* classifier);
 
 /* Gives the precision that was taken, "fp32" or "int8"; "" for a model that was opened without its manifest. */
