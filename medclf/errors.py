@@ -21,6 +21,9 @@
 No message ever holds a piece of a text: a row number and a length are enough to find it.
 """
 
+import traceback
+from pathlib import Path
+
 
 class MedclfError(Exception):
     """Any error that medclf raises on purpose; a command prints it in one line and exits with 1."""
@@ -114,3 +117,16 @@ class RequestError(MedclfError):
         self.status = status
         self.error_type = error_type
         self.retry_after_s = retry_after_s
+
+
+def place_of(bug: BaseException) -> str:
+    """Say what a bug is and where, never what it says: its words could quote a text.
+
+    Args:
+        bug: An exception that was caught.
+
+    Returns:
+        Such as `ValueError at rows.py:12`.
+    """
+    frame = traceback.extract_tb(bug.__traceback__)[-1]
+    return f"{type(bug).__name__} at {Path(frame.filename).name}:{frame.lineno}"

@@ -9,7 +9,6 @@ import logging
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -17,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from medclf.errors import MedclfError
+from medclf.errors import MedclfError, place_of
 
 console = Console(stderr=True, highlight=False)
 
@@ -51,9 +50,8 @@ def run(command: Callable[..., Any]) -> NoReturn:
     except Exception as error:  # a bug: say where, and never what, as the message could hold a text
         if os.environ.get("MEDCLF_TRACEBACK"):
             raise
-        frame = traceback.extract_tb(error.__traceback__)[-1]
         _fail(
-            f"internal error: {type(error).__name__} at {os.path.basename(frame.filename)}:{frame.lineno}. "  # noqa: PTH119
+            f"internal error: {place_of(error)}. "
             "Please report it. MEDCLF_TRACEBACK=1 shows the whole trace, which may hold text from your data.",
             1,
         )

@@ -5,7 +5,6 @@ the windows that the length schedule needs. What is sent to the workers is the p
 model.
 """
 
-import traceback
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import medclf
 from medclf.bundle import MANIFEST, Manifest, TextColumns, read_manifest
 from medclf.data.formats import TableFormat
 from medclf.data.readers import Fault, Row, names_text
-from medclf.errors import BundleError, DataError, InputError, MedclfError, OptionError
+from medclf.errors import BundleError, DataError, InputError, MedclfError, OptionError, place_of
 from medclf.extras import require
 from medclf.runtime import Classifier
 from medclf.runtime.lines import Line, answer_lines
@@ -159,9 +158,7 @@ class ArrowJob:
         except MedclfError:
             raise
         except Exception as error:
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            where = f"{Path(frame.filename).name}:{frame.lineno}"
-            raise MedclfError(f"internal error: {type(error).__name__} at {where}. Please report it.") from None
+            raise MedclfError(f"internal error: {place_of(error)}. Please report it.") from None
 
     def _classifier(self, threads: int | None) -> Classifier:
         key = (self.bundle, self.fingerprint, self.options.precision, threads)

@@ -6,13 +6,11 @@ that the audit log does not know; answers are small and come in one piece.
 
 import logging
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from medclf.errors import MedclfError, OutputError, RequestError
+from medclf.errors import MedclfError, OutputError, RequestError, place_of
 from medclf.serve.answers import error_body, error_headers
 from medclf.serve.calls import Call
 from medclf.serve.state import State
@@ -108,9 +106,7 @@ class Edge:
         except MedclfError as error:  # of the runtime, such as a closed session: our words, for the log alone
             logger.error("request %s: %s", call.request_id, error)
         except Exception as error:  # a bug: where it is, and never what it says, as that could quote a text
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            logger.error("request %s: internal error: %s at %s:%d", call.request_id, type(error).__name__,
-                         Path(frame.filename).name, frame.lineno or 0)  # fmt: skip
+            logger.error("request %s: internal error: %s", call.request_id, place_of(error))
         else:
             return held
         return self._refused(RequestError("internal error.", status=500, error_type="Backend"), call)

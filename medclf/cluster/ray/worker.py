@@ -11,7 +11,6 @@ import platform
 import socket
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from medclf.cluster.ray.storage import Storage
 from medclf.cluster.ray.survey import Partition, Survey, Wanted, survey
 from medclf.data.formats import TableFormat
 from medclf.data.tables import Table
-from medclf.errors import BundleError, DataError, InputError, MedclfError
+from medclf.errors import BundleError, DataError, InputError, MedclfError, place_of
 from medclf.extras import require
 from medclf.runtime.classifier import Classifier
 from medclf.runtime.counts import Counts
@@ -142,9 +141,7 @@ def _told(method: Callable[..., Any]) -> Callable[..., Outcome]:
         except (
             Exception
         ) as error:  # a bug, or a lack of memory: the place and never the words, which could quote a text
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            at = f"{Path(frame.filename).name}:{frame.lineno}"
-            return Outcome(node, fault=f"internal error: {type(error).__name__} at {at}. Please report it.")
+            return Outcome(node, fault=f"internal error: {place_of(error)}. Please report it.")
 
     return called
 
