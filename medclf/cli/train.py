@@ -128,8 +128,7 @@ def command(
             raise
         return
     if not MAIN_PROCESS:
-        _end()  # the main process writes and tells
-        return
+        return  # the main process writes and tells
     document = (folder / "metrics.json").read_text(encoding="utf-8")
     metrics = json.loads(document)
     console.print(_table(metrics))
@@ -141,15 +140,6 @@ def command(
     console.print(f"wrote {folder}", soft_wrap=True, markup=False)
     if json_:
         typer.echo(document, nl=False)
-    _end()
-
-
-def _end() -> None:
-    """End a process of torchrun at once: what gloo's threads do when Python tears them down aborts it at times."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
 
 
 MODELS = {
@@ -209,8 +199,20 @@ def _seeds(found: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Run the command."""
-    run(command)
+    """Run the command, as the only process or as one of torchrun's.
+
+    Raises:
+        SystemExit: At its end; not in a process of torchrun, which ends at once: gloo's threads abort it at times
+            when Python tears them down.
+    """
+    try:
+        run(command)
+    except SystemExit as ended:
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            raise
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(ended.code if isinstance(ended.code, int) else 0)
 
 
 if __name__ == "__main__":  # torchrun --nproc-per-node N -m medclf.cli.train
