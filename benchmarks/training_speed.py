@@ -35,7 +35,18 @@ from medclf.train.parts import fix_labels, read_parts
 from medclf.train.scoring import judge
 
 RESULTS = Path(__file__).resolve().parent / "results"
-OPTIONS = ("epochs", "batch_size", "learning_rate", "max_length", "seed", "steps", "chunk", "full", "device")
+OPTIONS = (
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "max_length",
+    "seed",
+    "steps",
+    "chunk",
+    "full",
+    "device",
+    "precision",
+)
 LOOPS = ("tutorial", "medclf")
 
 
@@ -148,6 +159,7 @@ def work(given: argparse.Namespace) -> None:
             given.data, test_data=given.test_data, label_column=(given.label_column,), model=str(given.model),
             output=Path(folder) / "checkpoint", epochs=given.epochs, batch_size=given.batch_size, patience=0,
             learning_rate=given.learning_rate, max_length=given.max_length, seed=given.seed, device=given.device,
+            precision=given.precision,
         )  # fmt: skip
         loop = tutorial if given.loop == "tutorial" else ours
         found = loop(options, Turns(given.chunk, None if given.full else given.steps), full=given.full)
@@ -221,6 +233,7 @@ def main() -> None:
     parser.add_argument("--max-length", type=int, default=512)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="auto", help="ours; the tutorial's is float32")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--chunk", type=int, default=5)
     parser.add_argument("--full", action="store_true")

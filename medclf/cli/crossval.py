@@ -36,6 +36,7 @@ def crossval(
     max_length: Annotated[int, typer.Option(help="Most tokens of a text.")] = 256,
     seed: Annotated[int, typer.Option(help="Of the folds and of all that is random.")] = 42,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16: what is multiplied.")] = "auto",
     encoding: Annotated[str, typer.Option(help="Character encoding of the table.")] = "utf-8",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,

@@ -97,6 +97,7 @@ def command(
     log_dir: Annotated[Path, typer.Option(help="Folder of TensorBoard's files.")] = Path("runs"),
     seed: Annotated[int, typer.Option(help="Of the split, the new weights, the order and dropout.")] = 42,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16: what is multiplied.")] = "auto",
     encoding: Annotated[str, typer.Option(help="Character encoding of the tables.")] = "utf-8",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,

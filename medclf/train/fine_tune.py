@@ -17,6 +17,7 @@ from medclf.train.dataset import Collate, EncodedTexts
 from medclf.train.model import Start
 from medclf.train.options import TrainOptions
 from medclf.train.parts import Parts
+from medclf.train.precision import precision_of
 from medclf.train.progress import ProgressBar
 from medclf.train.trackers import trackers
 from medclf.train.trainer import ClassifierTrainer, EarlyStopping, StopRequest, make_trainer
@@ -100,7 +101,8 @@ def fine_tune(job: Job, *, console: Console | None) -> tuple[ClassifierTrainer, 
     for callback in (early, stop, bar, *trackers(options, arguments), *job.callbacks):
         trainer.add_callback(callback)
     resume_from = _prepare(job, main=trainer.is_world_process_zero())
-    log.info("training on %s with learning rate %g", arguments.device, arguments.learning_rate)
+    device, precision = arguments.device, precision_of(options)
+    log.info("training on %s in %s with learning rate %g", device, precision, arguments.learning_rate)
     began = time.monotonic()
     try:
         with stop.on_signals(), disk_faults(work_folder(options.output)):

@@ -9,6 +9,7 @@ from medclf.errors import OptionError
 from medclf.long_text import LongText
 
 Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Loss = Literal["cross-entropy", "weighted", "focal", "logit-adjusted"]
 MODEL = "bert-base-uncased"
 TRACKERS = ("tensorboard", "mlflow")
@@ -70,6 +71,8 @@ class TrainOptions:
         log_dir: Folder of TensorBoard's files.
         seed: Of the split, the weights of the head, the order of the batches and dropout.
         device: `cuda` or `cpu`; `auto` takes a GPU where there is one.
+        precision: Of the numbers that are multiplied, `fp32`, `bf16` or `fp16`; the weights are float32 in any case.
+            `auto` takes the smaller ones where the device multiplies them faster.
         encoding: Character encoding of the tables.
         resume: Go on from where the same run was stopped.
         overwrite: Replace an output that exists; without `resume`, drop a run that was stopped.
@@ -121,6 +124,7 @@ class TrainOptions:
     log_dir: Path = Path("runs")
     seed: int = 42
     device: Device = "auto"
+    precision: Precision = "auto"
     encoding: str = "utf-8"
     resume: bool = False
     overwrite: bool = False
@@ -161,6 +165,7 @@ class TrainOptions:
             ("gradient_accumulation", 1 <= self.gradient_accumulation <= 65_536, "1 to 65,536"),
             ("seed", 0 <= self.seed < 2**32, "0 to 4,294,967,295"),
             ("device", self.device in get_args(Device), "one of " + ", ".join(get_args(Device))),
+            ("precision", self.precision in get_args(Precision), "one of " + ", ".join(get_args(Precision))),
             ("shuffle_buffer", self.shuffle_buffer >= self.batch_size, f"batch_size, {self.batch_size}, or more"),
             ("stop_after", self.stop_after is None or self.stop_after >= 1, "1 or more"),
             ("text_column", bool(self.text_column), "one column or more"),

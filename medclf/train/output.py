@@ -23,6 +23,7 @@ from medclf.train.fit import SCORED, Fitted
 from medclf.train.model import save_tokenizer
 from medclf.train.options import TrainOptions
 from medclf.train.parts import Parts
+from medclf.train.precision import precision_of
 from medclf.train.scoring import judge
 from medclf.train.trainer import ClassifierTrainer
 from medclf.train.work import disk_faults, work_folder
@@ -69,7 +70,12 @@ def write_checkpoint(fitted: Fitted, parts: Parts, labels: Labels, baselines: Sc
         temperature=outcome.temperature,
         long_text=options.policy,
     )
-    run = {"seconds": fitted.seconds, "steps": trainer.state.global_step, "best_step": _best_step(trainer)}
+    run = {
+        "seconds": fitted.seconds,
+        "steps": trainer.state.global_step,
+        "best_step": _best_step(trainer),
+        "precision": precision_of(options),
+    }
     if parts.stream:
         run["baseline_rows"] = len(parts.train)
     trainer.model.config.update(outcome.labels.config())  # now with thresholds

@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from medclf.errors import OptionError, TrainingError
+from medclf.errors import TrainingError
 from medclf.evaluate.calibration import fit_thresholds
 from medclf.evaluate.metrics import SHOWN, scores
 from medclf.labels import Floats, Targets, sigmoid
@@ -25,6 +25,7 @@ from medclf.train.dataset import Collate, EncodedTexts, LengthGroupedBatches
 from medclf.train.groups import parameter_groups
 from medclf.train.losses import Objective
 from medclf.train.options import TrainOptions
+from medclf.train.precision import precision_of, uses_cuda
 from medclf.train.streamed_batches import StreamedBatches, StreamedTexts
 from medclf.train.work import last_checkpoint
 
@@ -43,12 +44,9 @@ def training_arguments(options: TrainOptions, work: Path, *, learning_rate: floa
         The arguments; making them joins the processes of `torchrun`.
 
     Raises:
-        OptionError: CUDA was asked for, and torch sees no such device.
+        OptionError: CUDA was asked for, and torch sees no such device; or the device lacks the precision.
     """
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise OptionError("device is 'cuda', but torch sees no CUDA device. Use --device auto or cpu.")
-    cuda = options.device != "cpu" and torch.cuda.is_available()
-    bf16 = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+    cuda, precision = uses_cuda(options), precision_of(options)
     arguments = TrainingArguments(
         output_dir=str(work),
         per_device_train_batch_size=options.batch_size,
@@ -60,9 +58,8 @@ def training_arguments(options: TrainOptions, work: Path, *, learning_rate: floa
         max_grad_norm=options.max_grad_norm,
         lr_scheduler_type="linear",
         optim="adamw_torch",
-        bf16=bf16,
-        fp16=cuda and not bf16,
-        use_cpu=options.device == "cpu",
+        fp16=precision == "fp16",  # which needs its scaling of the loss; bf16 is of `ClassifierTrainer`
+        use_cpu=options.device == "cpu" or (precision == "bf16" and not cuda),
         seed=options.seed,
         eval_strategy="epoch",
         save_strategy="epoch",
@@ -89,13 +86,16 @@ def training_arguments(options: TrainOptions, work: Path, *, learning_rate: floa
 class ClassifierTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
     """Trainer with length-grouped batches, the warm-up as a ratio, and a check of every loss."""
 
-    def __init__(self, *, batches: Batches, warmup_ratio: float, objective: Objective, **options: Any) -> None:
+    def __init__(
+        self, *, batches: Batches, warmup_ratio: float, objective: Objective, bf16: bool = False, **options: Any
+    ) -> None:
         """Add to Trainer what it lacks.
 
         Args:
             batches: Which texts make the batches of an epoch.
             warmup_ratio: Share of all steps in which the learning rate rises.
             objective: The loss.
+            bf16: Whether training, not evaluation, multiplies in bfloat16. Trainer's own would do both.
             **options: Trainer's own.
         """
         super().__init__(compute_loss_func=objective, **options)
@@ -103,6 +103,7 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]  # transformers has no t
         self._batches = batches
         self._warmup_ratio = warmup_ratio
         self._objective = objective
+        self._bf16 = bf16
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Compute the loss of a batch, of which Trainer gives a loss function the labels alone.
@@ -117,7 +118,8 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]  # transformers has no t
             As Trainer's.
         """
         self.compute_loss_func = partial(self._objective, teacher_logits=inputs.pop("teacher_logits", None))
-        return super().compute_loss(model, inputs, *args, **kwargs)
+        with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self._bf16 and model.training):
+            return super().compute_loss(model, inputs, *args, **kwargs)
 
     def get_train_dataloader(self) -> Any:
         """Give the batches of training; accelerate deals them out to the processes of `torchrun`."""
@@ -313,6 +315,7 @@ def make_trainer(
             validation.pool(validation.restore(found.predictions)), validation.targets
         ),
         objective=Objective.of(options, train.targets),
+        bf16=precision_of(options) == "bf16",
         optimizer_cls_and_kwargs=(optimizer, {**settings, "params": groups}),
         callbacks=[SetEpoch(batches)],
     )

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from medclf.atomic import check_output
 from medclf.errors import MedclfError, OutputError, TrainingError
 from medclf.train.options import TrainOptions
+from medclf.train.precision import precision_of
 
 RUN = "run.json"
 # may change on a resume: where things are, not what they are; the data is compared by its hash
@@ -87,7 +88,8 @@ def describe_run(options: TrainOptions, hashes: Mapping[str, str], *, n_processe
         The contents of `run.json`.
     """
     compared = {name: value for name, value in options.to_json().items() if name not in NOT_COMPARED}
-    return {"options": compared, "inputs": dict(hashes), "processes": {"count": n_processes}}
+    processes = {"count": n_processes, "precision": precision_of(options)}
+    return {"options": compared, "inputs": dict(hashes), "processes": processes}
 
 
 def begin_or_resume(options: TrainOptions, run: dict[str, Any]) -> Path | None:
