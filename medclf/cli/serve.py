@@ -83,7 +83,7 @@ def _serve(options: "ServeOptions", host: str, port: int) -> None:
     from medclf.serve import supervisor
     from medclf.serve.logs import show_logs
 
-    for module in ("fastapi", "uvicorn", "httptools", "prometheus_client"):
+    for module in ("fastapi", "uvicorn", "uvloop", "httptools", "prometheus_client"):
         require(module, extra="serve")
     show_logs()
     if supervisor.SOCKET in os.environ:

@@ -14,6 +14,7 @@ import ssl
 from pathlib import Path
 
 import uvicorn
+import uvloop
 
 from medclf.errors import OptionError
 from medclf.runtime import Classifier
@@ -165,7 +166,7 @@ def serve(options: ServeOptions, sock: socket.socket, *, parent_pipe: int | None
     server = _Server(uvicorn_config(options, state))
     server.state = state
     with contextlib.closing(state.service):
-        asyncio.run(_run(server, state, sock, parent_pipe))
+        uvloop.run(_run(server, state, sock, parent_pipe))
     if state.tracing is not None:
         state.tracing.close()
     if state.audit_log is not None:
