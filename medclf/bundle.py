@@ -58,6 +58,8 @@ class ModelRecord:
         ir_version: Version of the file format.
         gates: Name of each gate that it passed -> what was measured.
         data_file: The file of its weights, where they are too large to be inside.
+        static_shapes: Whether every shape in the graph follows from those of its inputs, as a CUDA graph needs; a graph
+            that removes padding has shapes that follow from the mask.
     """
 
     file: str
@@ -65,6 +67,7 @@ class ModelRecord:
     ir_version: int
     gates: dict[str, Any]
     data_file: str | None = None
+    static_shapes: bool = False
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -244,6 +247,12 @@ def _check(manifest: Manifest, data: Mapping[str, Any], path: Path) -> None:
         raise BundleError(f"{path}: {error} The bundle is damaged: export it again.") from error
     if not manifest.models:
         raise BundleError(f"{path}: no model is listed. The bundle is damaged: export it again.")
+    wrong = [precision for precision, model in manifest.models.items() if not isinstance(model.static_shapes, bool)]
+    if wrong:
+        raise BundleError(
+            f"{path}: static_shapes of {', '.join(wrong)} is neither true nor false. The bundle is damaged: export it "
+            "again."
+        )
     named = [name for model in manifest.models.values() for name in model.files]
     for name in (*manifest.files, *named):
         pure = PurePosixPath(name)

@@ -185,3 +185,13 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path)
     budget = Budget(min_agreement=90.0, max_f1_drop=10.0, min_speedup=0.0)  # a random model decides by a hair
     export_bundle(ExportOptions(tiny_checkpoint, folder / "bundle", quantize="on", eval_data=rows, budget=budget))
     return folder / "bundle"
+
+
+@pytest.fixture(scope="session")
+def tiny_traced_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Path:
+    """A bundle of the tiny classifier whose graph keeps padding, fp32 alone; read-only: copy it before breaking it."""
+    from medclf_export.pipeline import ExportOptions, export_bundle
+
+    folder = tmp_path_factory.mktemp("traced")
+    export_bundle(ExportOptions(tiny_checkpoint, folder / "bundle", backend="traced"))
+    return folder / "bundle"

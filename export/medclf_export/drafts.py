@@ -61,7 +61,14 @@ class Draft:
         """Describe the draft, which has passed its gates, for the manifest of a bundle in `folder`."""
         file, *data_files = (path.relative_to(folder).as_posix() for path in self.paths)
         signature = self.gates["signature"]
-        return ModelRecord(file, signature["opset"], signature["ir_version"], self.gates, *data_files)
+        return ModelRecord(
+            file,
+            opset=signature["opset"],
+            ir_version=signature["ir_version"],
+            gates=self.gates,
+            data_file=data_files[0] if data_files else None,
+            static_shapes=signature["static_shapes"],
+        )
 
     def close(self) -> None:
         """Free the memory of the session; the file stays."""

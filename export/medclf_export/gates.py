@@ -19,6 +19,7 @@ from medclf.labels import Floats
 from medclf.runtime.session import Session
 from medclf.tokenizer import Batch
 from medclf_export.graph import IR_VERSION, OPSET
+from medclf_export.shapes import static_shapes
 from medclf_export.signature import Signature
 
 # Of logits of size 1 (larger ones are allowed as much more), against PyTorch in fp32
@@ -109,7 +110,8 @@ def check_signature(path: Path, signature: Signature) -> dict[str, Any]:
         signature: What it must take and give.
 
     Returns:
-        The signature, the versions of the file, and who made the graph.
+        The signature, whether shapes in the graph follow from those of its inputs alone, the versions of the file, and
+        who made the graph.
 
     Raises:
         GateError: It is another one.
@@ -129,6 +131,7 @@ def check_signature(path: Path, signature: Signature) -> dict[str, Any]:
         "inputs": list(inputs),
         "outputs": list(outputs),
         "dynamic_axes": ["batch", "sequence"],
+        "static_shapes": static_shapes(model.graph),
         "opset": opset,
         "ir_version": model.ir_version,
         "producer": model.producer_name,

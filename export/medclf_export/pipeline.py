@@ -50,7 +50,8 @@ class ExportOptions:
         budget: Limits of INT8.
         abstain_below: The confidence below which the bundle gives no label; None: it always gives one.
         overwrite: Whether an existing bundle is replaced.
-        backend: Who makes the graphs: `medclf`, or `optimum`, which makes fp32 alone and computes padding.
+        backend: Who makes the graphs: `medclf`; `traced`, PyTorch, which keeps padding in them, as CUDA graphs need; or
+            `optimum`, which makes fp32 alone and keeps padding too.
     """
 
     checkpoint: Path = Path("checkpoint")

@@ -16,7 +16,7 @@ from medclf_export.optimum import Optimum
 from medclf_export.signature import Signature
 from medclf_export.traced import Traced
 
-Backend = Literal["medclf", "optimum"]
+Backend = Literal["medclf", "traced", "optimum"]
 
 
 class Route(Protocol):
@@ -55,7 +55,7 @@ def find_route(
         checkpoint: What to export.
         model: Its weights.
         temperature: Divisor of the logits.
-        backend: Who makes the graphs.
+        backend: Who makes the graphs; `traced`: PyTorch, also of an architecture that medclf builds.
 
     Returns:
         The route for its `model_type`.
@@ -66,7 +66,7 @@ def find_route(
     model_type, where = checkpoint.config.get("model_type"), str(checkpoint.folder / "config.json")
     if backend == "optimum":
         return Optimum(checkpoint, model, temperature)
-    if model_type in FAMILIES:
+    if model_type in FAMILIES and backend != "traced":
         config = EncoderConfig.from_config(checkpoint.config, n_labels=len(checkpoint.labels), where=where)
         return Built(config, model_type, lambda: model.state, temperature)
     if model_type not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES:

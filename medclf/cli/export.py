@@ -30,6 +30,7 @@ class Backend(str, Enum):
     """Who makes the graphs."""
 
     medclf = "medclf"
+    traced = "traced"
     optimum = "optimum"
 
 
@@ -62,7 +63,11 @@ def export(
         typer.Option(help="Least confidence, 0 to 1: below it the bundle gives no label. medclf-evaluate shows which."),
     ] = None,
     backend: Annotated[
-        Backend, typer.Option(help="Who makes the graph; 'optimum' (extra medclf[optimum]): fp32, padding is computed.")
+        Backend,
+        typer.Option(
+            help="Who makes the graph. 'traced': PyTorch, with padding computed, for CUDA graphs; 'optimum' (extra "
+            "medclf[optimum]): fp32, padding is computed."
+        ),
     ] = Backend.medclf,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest to stdout.")] = False,

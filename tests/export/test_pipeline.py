@@ -94,6 +94,29 @@ def test_fp32_alone_needs_no_data(checkpoint: Path, tmp_path: Path) -> None:
         assert classifier.manifest.max_length == 32
 
 
+def test_a_bert_is_traced_where_that_is_asked_for(
+    tiny_bundle: Path, tiny_traced_bundle: Path, texts: list[str]
+) -> None:
+    built, traced = read_manifest(tiny_bundle).models, read_manifest(tiny_traced_bundle).models
+    assert {name: model.static_shapes for name, model in built.items()} == {"fp32": False, "int8": False}
+    assert {name: model.static_shapes for name, model in traced.items()} == {"fp32": True}
+    operators = {node.op_type for node in onnx.load(tiny_traced_bundle / "onnx/model.onnx").graph.node}
+    assert operators.isdisjoint({"NonZero", "MultiHeadAttention"})
+    with (
+        Classifier.load(tiny_bundle, precision="fp32") as ours,
+        Classifier.load(tiny_traced_bundle) as pytorch,
+    ):
+        assert pytorch.logits(texts) == pytest.approx(ours.logits(texts), abs=1e-4)
+
+
+def test_a_traced_bert_has_int8_and_no_fp16(checkpoint: Path, rows: Path, tmp_path: Path) -> None:
+    options = ExportOptions(
+        checkpoint, tmp_path / "bundle", backend="traced", quantize="on", eval_data=rows, budget=WIDE
+    )
+    assert set(export_bundle(options).models) == {"fp32", "int8"}
+    refused(replace(options, output=tmp_path / "other", fp16=True), ExportError, "fp16: a traced graph cannot be")
+
+
 def test_abstention_is_written_for_every_reader(checkpoint: Path, tmp_path: Path) -> None:
     export_bundle(ExportOptions(checkpoint, tmp_path / "bundle", abstain_below=0.6))
     assert read_manifest(tmp_path / "bundle").labels.abstain_below == 0.6

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from medclf.bundle import MANIFEST, FileRecord
+from medclf.bundle import MANIFEST, FileRecord, read_manifest
 from medclf.errors import BundleError, BundleVersionError, IntegrityError
 from medclf.runtime import Classifier
 from medclf.runtime.verify import verify
@@ -63,6 +63,18 @@ def test_the_fp32_model_is_checked_when_it_is_used(bundle: Path) -> None:
     flip(bundle, MODEL)
     with pytest.raises(IntegrityError, match="wrong SHA-256"):
         Classifier.load(bundle, provider="cpu", precision="fp32")
+
+
+@pytest.mark.parametrize("value", ["yes", 1, None])
+def test_static_shapes_that_are_no_truth_value(bundle: Path, value: object) -> None:
+    edit(bundle, lambda m: m["models"]["fp32"].update(static_shapes=value))
+    refused(bundle, BundleError, "static_shapes of fp32 is neither true nor false. The bundle is damaged")
+
+
+def test_a_bundle_that_does_not_tell_whether_shapes_are_static(bundle: Path) -> None:
+    edit(bundle, lambda m: [model.pop("static_shapes") for model in m["models"].values()])
+    assert not any(model.static_shapes for model in read_manifest(bundle).models.values())
+    assert all(check.passed for check in verify(bundle))
 
 
 def test_a_tokenizer_that_is_not_listed(bundle: Path) -> None:
