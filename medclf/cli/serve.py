@@ -25,6 +25,9 @@ def serve(
     provider: Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where it can be had.")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32, int8, fp16, or auto: INT8 on a CPU if it is there.")] = "auto",
     cuda_memory_mb: Annotated[int | None, typer.Option(help="Most megabytes of the arena on CUDA.", min=1)] = None,
+    cuda_graphs: Annotated[
+        bool, typer.Option("--cuda-graphs", help="Capture runs as CUDA graphs, for a bundle with padding in its graph.")
+    ] = False,
     api_key_file: Annotated[Path | None, typer.Option(help="Names and hashes of keys. Default: no key needed.")] = None,
     new_api_key: Annotated[
         str | None, typer.Option(help="Make a key of this name, add its hash to --api-key-file, print it, and end.")
@@ -62,6 +65,7 @@ def serve(
         precision=precision,
         workers=_workers(workers),
         cuda_memory_mb=cuda_memory_mb,
+        cuda_graphs=cuda_graphs,
         limits=Limits(
             max_queue_tokens=max_queue_tokens, max_body_bytes=int(max_body_mb * 1024 * 1024), max_texts=max_texts
         ),

@@ -67,6 +67,7 @@ class Classifier:
         threads: int | None = None,
         thresholds: Mapping[str, float] | None = None,
         cuda_memory_mb: int | None = None,
+        cuda_graphs: bool = False,
     ) -> "Classifier":
         """Open a bundle; every file is checked against its hash before it is used.
 
@@ -80,13 +81,16 @@ class Classifier:
             thresholds: Label -> the probability from which it is given, in place of the bundle's, for a model that may
                 give a text several labels; labels that are not named keep theirs.
             cuda_memory_mb: Most megabytes of ONNX Runtime's arena on CUDA; None for all that the GPU has.
+            cuda_graphs: Whether batches are padded to a few shapes, each of which is captured once as a CUDA graph and
+                then replayed; for `cuda`, and a bundle whose graph keeps padding (`medclf-export --backend traced`).
 
         Returns:
             The classifier.
 
         Raises:
             BundleError: The bundle is damaged, or of a version that cannot be read.
-            ProviderError: The provider was asked for and not obtained, or cannot run the precision.
+            ProviderError: The provider was asked for and not obtained, or cannot run the precision, or CUDA graphs were
+                asked for and the model's shapes depend on the texts.
             OptionError: An option has a wrong value, or the bundle has no such precision.
             ExtraError: onnxruntime is not installed.
         """
@@ -94,7 +98,8 @@ class Classifier:
         manifest = read_manifest(folder)
         if thresholds:
             manifest = replace(manifest, labels=manifest.labels.with_thresholds(thresholds))
-        opened = open_model(folder, manifest, Wishes(provider, precision, mode, threads, cuda_memory_mb))
+        wishes = Wishes(provider, precision, mode, threads, cuda_memory_mb, cuda_graphs)
+        opened = open_model(folder, manifest, wishes)
         encoder = read_encoder(folder, manifest)
         runner = Runner(
             opened.session,

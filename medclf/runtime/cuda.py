@@ -1,7 +1,6 @@
 """What is special about CUDA: its options, its input and output, and what is missing where it does not start.
 
-Written by the documents of ONNX Runtime; never run on a GPU. CUDA graphs are left out: they replay fixed shapes, and
-the exported graph removes padding, so that its shapes depend on the data.
+Written by the documents of ONNX Runtime; never run on a GPU. How CUDA graphs are fed is in `fixed_shapes.py`.
 """
 
 import ctypes
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from medclf.errors import OptionError
+from medclf.extras import require
 from medclf.labels import Floats
 from medclf.tokenizer import Ids
 
@@ -17,7 +17,7 @@ LIBRARY = "libonnxruntime_providers_cuda.so"
 DRIVER = "libcuda.so.1"
 
 
-def provider_options(memory_mb: int | None) -> dict[str, str]:
+def provider_options(memory_mb: int | None = None, *, cuda_graphs: bool = False) -> dict[str, str]:
     """Give the options of the CUDA provider.
 
     The arena of ONNX Runtime doubles whenever it grows, and gives nothing back: of free lengths, it would keep far more
@@ -25,6 +25,7 @@ def provider_options(memory_mb: int | None) -> dict[str, str]:
 
     Args:
         memory_mb: Most megabytes of the arena; None for all that the GPU has.
+        cuda_graphs: Whether runs are captured as CUDA graphs.
 
     Returns:
         Name -> value, in the words of ONNX Runtime.
@@ -33,11 +34,27 @@ def provider_options(memory_mb: int | None) -> dict[str, str]:
         OptionError: The limit is not positive.
     """
     options = {"arena_extend_strategy": "kSameAsRequested"}
+    if cuda_graphs:
+        options["enable_cuda_graph"] = "1"
     if memory_mb is None:
         return options
     if memory_mb < 1:
         raise OptionError(f"cuda_memory_mb is {memory_mb}, expected at least 1.")
     return {**options, "gpu_mem_limit": str(memory_mb * 2**20)}
+
+
+def graph_options(graph_id: int) -> Any:
+    """Give the options of a run that captures a CUDA graph, or replays it once it was captured.
+
+    Args:
+        graph_id: Number of the graph in its session, from 1 on: ONNX Runtime keeps 0 for itself, and -1 captures none.
+
+    Returns:
+        `RunOptions` of ONNX Runtime.
+    """
+    options = require("onnxruntime", extra="cpu").RunOptions()
+    options.add_run_config_entry("gpu_graph_id", str(graph_id))
+    return options
 
 
 def missing(onnxruntime: Any) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from medclf.bundle import Manifest, read_verified
 from medclf.errors import BundleError, InputError, OptionError, ProviderError
+from medclf.runtime.buckets import Buckets
 from medclf.runtime.cores import usable_cores
 from medclf.runtime.costs import AllCores, measure_costs
 from medclf.runtime.session import Session, cuda_built_in
@@ -32,6 +33,7 @@ class Wishes:
         mode: `throughput`, `latency` or `auto`.
         threads: Cores to keep busy; None for all that this process may use.
         cuda_memory_mb: Most megabytes of the arena on CUDA; None for no limit.
+        cuda_graphs: Whether runs are captured as CUDA graphs.
     """
 
     provider: str = "cpu"
@@ -39,6 +41,7 @@ class Wishes:
     mode: str = "throughput"
     threads: int | None = None
     cuda_memory_mb: int | None = None
+    cuda_graphs: bool = False
 
     def __post_init__(self) -> None:
         for option, value, allowed in (("mode", self.mode, MODES), ("precision", self.precision, PRECISIONS)):
@@ -48,6 +51,8 @@ class Wishes:
             raise OptionError(f"threads is {self.threads}, expected at least 1.")
         if self.cuda_memory_mb is not None and self.provider == "cpu":
             raise OptionError("cuda_memory_mb limits memory on CUDA, and provider is 'cpu'. Leave one of them out.")
+        if self.cuda_graphs and self.provider != "cuda":
+            raise OptionError(f"cuda_graphs needs provider 'cuda', got {self.provider!r}. Say so, or leave it out.")
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,8 @@ def open_model(folder: Path, manifest: Manifest, wishes: Wishes) -> Opened:
 
     Raises:
         OptionError: The bundle has no such precision.
-        ProviderError: The provider is unknown or cannot be had, or INT8 was asked for on CUDA.
+        ProviderError: The provider is unknown or cannot be had, or INT8 was asked for on CUDA, or CUDA graphs were and
+            the model's shapes depend on the texts.
     """
     cuda = wishes.provider == "cuda" or (wishes.provider == "auto" and cuda_built_in())
     *others, last = candidates(wishes.provider, wishes.precision, manifest.models, cuda=cuda)
@@ -167,11 +173,24 @@ def _open(folder: Path, manifest: Manifest, candidate: Candidate, wishes: Wishes
     provider, precision = candidate
     cores = wishes.threads or usable_cores()
     model = manifest.model(precision)
+    if wishes.cuda_graphs and not model.static_shapes:
+        raise ProviderError(
+            f"cuda_graphs: {folder / model.file} has shapes that depend on the texts, as it removes padding, or was "
+            "exported before medclf recorded it; a CUDA graph replays fixed shapes. Export the checkpoint again with "
+            "medclf-export --backend traced, which keeps padding, or leave cuda_graphs out."
+        )
     contents, data = read_model(folder, manifest, precision)
 
     def session(threads: int) -> Session:
-        name, limit = str(folder / model.file), wishes.cuda_memory_mb
-        return Session(contents, data=data, provider=provider, threads=threads, cuda_memory_mb=limit, name=name)
+        return Session(
+            contents,
+            data=data,
+            provider=provider,
+            threads=threads,
+            cuda_memory_mb=wishes.cuda_memory_mb,
+            buckets=Buckets(manifest.max_length) if wishes.cuda_graphs else None,
+            name=str(folder / model.file),
+        )
 
     if wishes.mode == "latency" or provider == "cuda" or cores == 1:  # one caller keeps a GPU busy
         return Opened(session(cores), precision, 1)

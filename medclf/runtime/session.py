@@ -11,15 +11,18 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from medclf.errors import BundleError, ProviderError, SessionError
+from medclf.errors import BundleError, MedclfError, ProviderError, SessionError
 from medclf.extras import require
 from medclf.labels import Floats
+from medclf.runtime.buckets import Buckets
 from medclf.runtime.cuda import missing, provider_options, run_bound
-from medclf.tokenizer import Batch
+from medclf.runtime.fixed_shapes import FixedShapes
+from medclf.tokenizer import Batch, Ids
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 PROVIDERS = {"cpu": CPU, "cuda": CUDA}
@@ -43,7 +46,7 @@ class Session:
     n_labels: int
     run_s: float
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options of ONNX Runtime that matter here, each by its name
         self,
         model: bytes | Path,
         *,
@@ -51,6 +54,7 @@ class Session:
         provider: str = "cpu",
         threads: int = 1,
         cuda_memory_mb: int | None = None,
+        buckets: Buckets | None = None,
         name: str = "model",
     ) -> None:
         """Open a model.
@@ -62,6 +66,8 @@ class Session:
             provider: `cpu` or `cuda`; which of them to take is decided in `opening.py`.
             threads: Threads of one `run`; calls from several threads add up.
             cuda_memory_mb: Most megabytes of the arena on CUDA; None for no limit.
+            buckets: The shapes to run at, for a model whose shapes follow from those of its inputs; on CUDA each
+                becomes a CUDA graph. None for every shape as it comes.
             name: What messages call the model, such as its path.
 
         Raises:
@@ -72,9 +78,13 @@ class Session:
         """
         self._name = name
         self._pid = os.getpid()
-        self._session: Any = _open(model, data or {}, provider, name, _options(threads), memory_mb=cuda_memory_mb)
+        cuda = provider_options(cuda_memory_mb, cuda_graphs=buckets is not None)
+        self._session: Any = _open(model, data or {}, provider, name, _options(threads), cuda=cuda)
         self.provider = provider
         self._inputs, self.n_labels = _signature(self._session, name)
+        self._fixed: FixedShapes | None = None
+        if buckets is not None:
+            self._fixed = FixedShapes(self._session, buckets, output=OUTPUT, n_labels=self.n_labels, device=provider)
         self.run_s, self._lock = 0.0, threading.Lock()
 
     def run(self, batch: Batch) -> Floats:
@@ -88,10 +98,14 @@ class Session:
 
         Raises:
             BundleError: The model failed; the message says on which shape, never on what.
+            InputError: A text is longer than the widest bucket.
+            SessionError: It was closed, or carried through a fork.
         """
         start = time.perf_counter()
         try:
-            return _run(self.check(), self._inputs, batch, self._name, self.provider)
+            session = self.check()
+            call = self._fixed.run if self._fixed else partial(_call, session, self.provider)
+            return _run(call, self._inputs, batch, self._name)
         finally:
             with self._lock:
                 self.run_s += time.perf_counter() - start
@@ -117,6 +131,8 @@ class Session:
     def close(self) -> None:
         """Free the model; runs that are under way end first."""
         self._session = None
+        if self._fixed:
+            self._fixed.close()
 
 
 class Operator(NamedTuple):
@@ -154,7 +170,7 @@ def operators(
     """
     with tempfile.TemporaryDirectory() as folder:
         session = _open(model, data or {}, provider, name, _options(1, profile=Path(folder, "profile")))
-        _run(session, _signature(session, name)[0], batch, name, provider)
+        _run(partial(_call, session, provider), _signature(session, name)[0], batch, name)
         events = json.loads(Path(session.end_profiling()).read_bytes())
     nodes = [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
     return Counter(_operator(node["args"]) for node in nodes)
@@ -178,13 +194,19 @@ def cuda_built_in() -> bool:
     return CUDA in require("onnxruntime", extra="cpu").get_available_providers()
 
 
-def _run(session: Any, inputs: Sequence[str], batch: Batch, name: str, provider: str) -> Floats:
+def _call(session: Any, provider: str, feed: Mapping[str, Ids]) -> Floats:
+    if provider == "cuda":
+        return run_bound(session, feed, OUTPUT, provider)
+    return cast(Floats, session.run([OUTPUT], feed)[0])
+
+
+def _run(call: Callable[[Mapping[str, Ids]], Floats], inputs: Sequence[str], batch: Batch, name: str) -> Floats:
     every = batch.feed()
     feed = {one: every[one] for one in inputs}
     try:
-        if provider == "cuda":
-            return run_bound(session, feed, OUTPUT, provider)
-        return cast(Floats, session.run([OUTPUT], feed)[0])
+        return call(feed)
+    except MedclfError:
+        raise
     except Exception as error:  # the classes of ONNX Runtime share no base; their messages may hold token ids
         rows, columns = batch.input_ids.shape
         raise BundleError(
@@ -200,7 +222,7 @@ def _open(
     name: str,
     options: Any,
     *,
-    memory_mb: int | None = None,
+    cuda: Mapping[str, str] | None = None,
 ) -> Any:
     if provider not in PROVIDERS:
         raise ProviderError(f"provider is {provider!r}, expected one of {', '.join(PROVIDERS)}.")
@@ -210,7 +232,7 @@ def _open(
             f"provider cuda: the onnxruntime {onnxruntime.__version__} of this machine was built without CUDA. "
             "Get one that has it: pip uninstall onnxruntime && pip install 'medclf[gpu]'"
         )
-    wanted = (CUDA, provider_options(memory_mb)) if provider == "cuda" else PROVIDERS[provider]
+    wanted = (PROVIDERS[provider], (cuda or provider_options()) if provider == "cuda" else {})
     if data:
         _add_data(onnxruntime, options, data, name)
     session = _create(onnxruntime, model, options, wanted, name)
@@ -252,12 +274,16 @@ def _add_data(onnxruntime: Any, options: Any, data: Mapping[str, bytes], name: s
     options.add_external_initializers_from_files_in_memory(list(data), contents, [len(one) for one in contents])
 
 
-def _create(onnxruntime: Any, model: bytes | Path, options: Any, provider: object, name: str) -> Any:
+def _create(
+    onnxruntime: Any, model: bytes | Path, options: Any, provider: tuple[str, Mapping[str, str]], name: str
+) -> Any:
     try:
         session = onnxruntime.InferenceSession(model, options, providers=[provider])
     except Exception as error:  # the classes of ONNX Runtime share no base
+        graphs = "With CUDA graphs, ONNX Runtime refuses a model that needs more than CUDA: try without cuda_graphs. "
         raise BundleError(
             f"{name} cannot be opened by onnxruntime {onnxruntime.__version__} ({type(error).__name__}). "
+            f"{graphs if 'enable_cuda_graph' in provider[1] else ''}"
             "Use the onnxruntime that the bundle was exported with or a newer one, or export the bundle again."
         ) from None
     session.disable_fallback()

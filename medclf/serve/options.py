@@ -18,6 +18,7 @@ class ServeOptions:
         precision: `fp32`, `int8`, `fp16` or `auto`.
         workers: Batches that run at a time; None for one on each core.
         cuda_memory_mb: Most megabytes of the arena on CUDA; None for all that the GPU has.
+        cuda_graphs: Whether runs are captured as CUDA graphs.
         limits: What is taken on.
         times: How long things may take.
         api_key_file: Who may ask; None for everybody.
@@ -34,6 +35,7 @@ class ServeOptions:
     precision: str = "auto"
     workers: int | None = None
     cuda_memory_mb: int | None = None
+    cuda_graphs: bool = False
     limits: Limits = field(default_factory=Limits)
     times: Times = field(default_factory=Times)
     api_key_file: Path | None = None

@@ -60,6 +60,7 @@ def open_state(options: ServeOptions, *, restarts: int = 0) -> State:
             mode="auto",
             threads=workers,
             cuda_memory_mb=options.cuda_memory_mb,
+            cuda_graphs=options.cuda_graphs,
         )
 
     bundles = Bundles(parse_sources(list(options.bundles)), load)

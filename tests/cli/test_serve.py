@@ -6,8 +6,11 @@ import pytest
 from cli.conftest import Command
 
 from medclf.cli.serve import main
+from medclf.errors import OptionError
 from medclf.serve.audit_log import AuditLog
 from medclf.serve.keys import Keys
+from medclf.serve.options import ServeOptions
+from medclf.serve.process import open_state
 
 
 @pytest.mark.parametrize(
@@ -28,6 +31,22 @@ def test_options_that_cannot_be_meant(run_command: Command, arguments: list[str]
     assert done.code == 1
     assert what in " ".join(done.err.split())
     assert done.out == ""
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [([], False), (["--provider", "cuda", "--cuda-graphs"], True)])
+def test_cuda_graphs_are_asked_for(
+    run_command: Command, monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: bool
+) -> None:
+    asked: list[ServeOptions] = []
+    monkeypatch.setattr("medclf.cli.serve._serve", lambda options, *_: asked.append(options))
+    assert run_command(main, *arguments).code == 0
+    assert [one.cuda_graphs for one in asked] == [expected]
+
+
+def test_a_server_passes_them_on(tiny_traced_bundle: Path) -> None:
+    options = ServeOptions((str(tiny_traced_bundle),), cuda_graphs=True)
+    with pytest.raises(OptionError, match="cuda_graphs needs provider 'cuda', got 'auto'"):
+        open_state(options)
 
 
 def test_a_key_goes_to_stdout_alone(run_command: Command, tmp_path: Path) -> None:

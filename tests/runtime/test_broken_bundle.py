@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from medclf.bundle import MANIFEST, FileRecord, read_manifest
-from medclf.errors import BundleError, BundleVersionError, IntegrityError
+from medclf.errors import BundleError, BundleVersionError, IntegrityError, ProviderError
 from medclf.runtime import Classifier
 from medclf.runtime.verify import verify
 
@@ -75,6 +75,8 @@ def test_a_bundle_that_does_not_tell_whether_shapes_are_static(bundle: Path) -> 
     edit(bundle, lambda m: [model.pop("static_shapes") for model in m["models"].values()])
     assert not any(model.static_shapes for model in read_manifest(bundle).models.values())
     assert all(check.passed for check in verify(bundle))
+    with pytest.raises(ProviderError, match="or was exported before medclf recorded it"):
+        Classifier.load(bundle, provider="cuda", cuda_graphs=True)
 
 
 def test_a_tokenizer_that_is_not_listed(bundle: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from medclf.errors import BundleError, ExtraError, OptionError, ProviderError, SessionError
 from medclf.runtime import session as module
+from medclf.runtime.buckets import Buckets
 from medclf.runtime.session import CPU, CUDA, Operator, Session, operators
 from medclf.tokenizer import Batch
 
@@ -161,14 +162,39 @@ def test_cuda_that_is_obtained(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Session(b"", provider="cuda").provider == "cuda"
 
 
-@pytest.mark.parametrize(("limit", "expected"), [(None, {}), (512, {"gpu_mem_limit": "536870912"})])
-def test_the_arena_on_cuda(monkeypatch: pytest.MonkeyPatch, limit: int | None, expected: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("asked_for", "expected"),
+    [
+        ({}, {}),
+        ({"cuda_memory_mb": 512}, {"gpu_mem_limit": "536870912"}),
+        ({"buckets": Buckets(64)}, {"enable_cuda_graph": "1"}),
+        ({"buckets": Buckets(64), "cuda_memory_mb": 1}, {"enable_cuda_graph": "1", "gpu_mem_limit": "1048576"}),
+    ],
+)
+def test_the_options_of_cuda(
+    monkeypatch: pytest.MonkeyPatch, asked_for: dict[str, object], expected: dict[str, str]
+) -> None:
     fake, asked = fake_onnxruntime(CUDA), {}
     made = fake.InferenceSession()
     fake.InferenceSession = lambda *_, **given: asked.update(given) or made
     monkeypatch.setattr(module, "require", lambda *_, **__: fake)
-    Session(b"", provider="cuda", cuda_memory_mb=limit)
+    Session(b"", provider="cuda", **asked_for)
     assert asked["providers"] == [(CUDA, {"arena_extend_strategy": "kSameAsRequested", **expected})]
+
+
+@pytest.mark.parametrize(("buckets", "told"), [(Buckets(64), True), (None, False)])
+def test_a_model_that_cuda_graphs_cannot_run(
+    monkeypatch: pytest.MonkeyPatch, buckets: Buckets | None, told: bool
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("not all nodes")
+
+    fake = fake_onnxruntime(CUDA)
+    fake.InferenceSession = refuse
+    monkeypatch.setattr(module, "require", lambda *_, **__: fake)
+    with pytest.raises(BundleError, match=r"cannot be opened by onnxruntime 0 \(RuntimeError\)") as caught:
+        Session(b"", provider="cuda", buckets=buckets)
+    assert ("try without cuda_graphs" in str(caught.value)) is told
 
 
 def test_an_arena_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
