@@ -52,7 +52,9 @@ class Wishes:
         if self.cuda_memory_mb is not None and self.provider == "cpu":
             raise OptionError("cuda_memory_mb limits memory on CUDA, and provider is 'cpu'. Leave one of them out.")
         if self.cuda_graphs and self.provider != "cuda":
-            raise OptionError(f"cuda_graphs needs provider 'cuda', got {self.provider!r}. Say so, or leave it out.")
+            raise OptionError(
+                f"cuda_graphs needs provider 'cuda', got {self.provider!r}. Give that one, or leave cuda_graphs out."
+            )
 
 
 @dataclass(frozen=True)

@@ -46,10 +46,11 @@ import sys
 from medclf.errors import ProviderError
 from medclf.runtime import Classifier
 
-try:
-    Classifier.load(sys.argv[1], provider="cuda", precision="fp32")
-except ProviderError as error:
-    print(error)
+for bundle, graphs in ((sys.argv[1], False), (sys.argv[2], True)):
+    try:
+        Classifier.load(bundle, provider="cuda", precision="fp32", cuda_graphs=graphs)
+    except ProviderError as error:
+        print(error)
 with Classifier.load(sys.argv[1], provider="auto", precision="fp32") as classifier:
     print(classifier.provider, *classifier.predict(["baba cece"]))
 """
@@ -57,7 +58,7 @@ with Classifier.load(sys.argv[1], provider="auto", precision="fp32") as classifi
 
 @pytest.mark.slow
 @pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has a GPU")
-def test_the_gpu_build_on_a_machine_without_a_gpu(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_the_gpu_build_on_a_machine_without_a_gpu(tiny_bundle: Path, tiny_traced_bundle: Path, tmp_path: Path) -> None:
     """The real wheel (256 MB), in an environment of its own: ONNX Runtime itself would run on the CPU in silence."""
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin") / "python"
@@ -66,7 +67,7 @@ def test_the_gpu_build_on_a_machine_without_a_gpu(tiny_bundle: Path, tmp_path: P
     if subprocess.run(install, capture_output=True, check=False, timeout=600).returncode:
         pytest.skip("onnxruntime-gpu cannot be had here")
     done = subprocess.run(
-        [python, "-c", ASK, tiny_bundle],
+        [python, "-c", ASK, tiny_bundle, tiny_traced_bundle],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -74,8 +75,10 @@ def test_the_gpu_build_on_a_machine_without_a_gpu(tiny_bundle: Path, tmp_path: P
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    message, answer = done.stdout.splitlines()
-    assert "was built with it and could not start it. lib" in message
-    assert " cannot be loaded. It needs the driver" in message
+    *messages, answer = done.stdout.splitlines()
+    assert len(messages) == 2
+    for message in messages:
+        assert "was built with it and could not start it. lib" in message
+        assert " cannot be loaded. It needs the driver" in message
     assert answer.startswith("cpu ")
     assert "provider auto: provider cuda" in done.stderr
