@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from onnx import TensorProto
 
+from medclf_export.attention import Attention
 from medclf_export.families import ACTIVATIONS, EncoderConfig, Weights
-from medclf_export.graph import ORT_DOMAIN, Graph
+from medclf_export.graph import Graph
 from medclf_export.linear import (
     AFTER_GELU,
     AFTER_RELU,
@@ -26,7 +27,7 @@ from medclf_export.linear import (
     zero_points,
 )
 from medclf_export.model import Array, Model
-from medclf_export.packing import Packing, add_packing
+from medclf_export.packing import add_packing
 from medclf_export.signature import Signature
 
 AFTER = {"Gelu": AFTER_GELU, "Relu": AFTER_RELU}  # operator -> how its output is quantized
@@ -64,6 +65,10 @@ class EncoderGraph:
         self._int8 = int8
         self._temperature = temperature
         self._graph = Graph()
+        self._packing = add_packing(self._graph, config.n_heads, half=weights.half)
+        self._attention = Attention(
+            self._graph, self._packing, n_heads=config.n_heads, hidden_size=config.hidden_size, flash=bool(int8)
+        )
 
     def build(self, metadata: Mapping[str, str]) -> Model:
         """Write the whole graph.
@@ -74,18 +79,17 @@ class EncoderGraph:
         Returns:
             The model.
         """
-        packing = add_packing(self._graph, self._config.n_heads, half=self._weights.half)
-        hidden = self._embeddings(packing)
+        hidden = self._embeddings()
         for index in range(self._config.n_layers - 1):
-            hidden = self._layer(f"layer_{index}", hidden, packing)
-        self._head(self._last_layer(f"layer_{self._config.n_layers - 1}", hidden, packing))
+            hidden = self._layer(f"layer_{index}", hidden)
+        self._head(self._last_layer(f"layer_{self._config.n_layers - 1}", hidden))
         return self._graph.model(self._config.signature, metadata)
 
-    def _embeddings(self, packing: Packing) -> str:
+    def _embeddings(self) -> str:
         """[batch, sequence] -> [tokens, hidden]."""
         graph, weights = self._graph, self._weights
-        ids = graph.add("GatherND", ["input_ids", packing.places], "ids")
-        parts = [self._words(weights["embeddings.word_embeddings.weight"], ids), self._position_types(packing)]
+        ids = graph.add("GatherND", ["input_ids", self._packing.places], "ids")
+        parts = [self._words(weights["embeddings.word_embeddings.weight"], ids), self._position_types()]
         embedded = self._layer_norm(graph.add("Add", parts, "embeddings"), "embeddings.LayerNorm", "embedded")
         if "embeddings_project.weight" not in weights:
             return embedded
@@ -101,7 +105,7 @@ class EncoderGraph:
         scale = graph.add("Gather", [graph.constant("word_scales", scales), ids], "word_scale")
         return graph.add("DequantizeLinear", [words, scale], "words", axis=0)
 
-    def _position_types(self, packing: Packing) -> str:
+    def _position_types(self) -> str:
         graph, weights = self._graph, self._weights
         positions = weights["embeddings.position_embeddings.weight"]
         types_name = "embeddings.token_type_embeddings.weight"
@@ -109,75 +113,57 @@ class EncoderGraph:
         # One table [position, type, hidden]; GatherND refuses a position or a type that the model does not have.
         types = types[: self._config.signature.n_types]
         table = graph.constant("position_type_embeddings", positions[:, None] + types[None])
-        columns = [self._positions(packing), self._type_ids(packing)]
+        columns = [self._positions(), self._type_ids()]
         columns = [graph.add("Unsqueeze", [name, graph.int64(1)], f"{name}_2d") for name in columns]
         index = graph.add("Concat", columns, "position_type", axis=1)
         return graph.add("GatherND", [table, index], "position_types")
 
-    def _positions(self, packing: Packing) -> str:
+    def _positions(self) -> str:
         graph, pad_id = self._graph, self._config.pad_id
         if pad_id is None:
-            return packing.columns
+            return self._packing.columns
         pad = graph.add("Equal", ["input_ids", graph.scalar(pad_id)], "is_pad")
         counted = graph.add("Cast", [graph.add("Not", [pad], "is_not_pad")], "counted", to=TensorProto.INT64)
         number = graph.add("Mul", [graph.add("CumSum", [counted, graph.scalar(1)], "number"), counted], "number_or_0")
-        places = graph.add("GatherND", [number, packing.places], "numbers")
+        places = graph.add("GatherND", [number, self._packing.places], "numbers")
         return graph.add("Add", [places, graph.scalar(pad_id)], "positions")
 
-    def _type_ids(self, packing: Packing) -> str:
+    def _type_ids(self) -> str:
         if "token_type_ids" in self._config.signature.inputs:
-            return self._graph.add("GatherND", ["token_type_ids", packing.places], "type_ids")
-        return self._graph.add("Mul", [packing.columns, self._graph.scalar(0)], "type_ids")
+            return self._graph.add("GatherND", ["token_type_ids", self._packing.places], "type_ids")
+        return self._graph.add("Mul", [self._packing.columns, self._graph.scalar(0)], "type_ids")
 
-    def _layer(self, name: str, hidden: str, packing: Packing) -> str:
+    def _layer(self, name: str, hidden: str) -> str:
         """[tokens, hidden] -> [tokens, hidden]."""
-        rows = self._rows(hidden, packing.tokens, f"{name}.attention_in")
-        query, key, value = self._attention_inputs(name, rows, ("query", "key", "value"), packing)
-        context = self._attention([query, key, value, "", packing.keys], f"{name}_context")
+        rows = self._rows(hidden, self._packing.tokens, f"{name}.attention_in")
+        query, key, value = self._attention_inputs(name, rows, ("query", "key", "value"))
+        context = self._attention.of_all(query, key, value, f"{name}_context")
         flat = self._graph.add("Reshape", [context, self._graph.int64(-1, self._config.hidden_size)], f"{name}_flat")
-        packed = self._graph.add("Gather", [flat, packing.tokens], f"{name}_packed")
-        return self._after_attention(name, packed, hidden, packing.tokens)
+        packed = self._graph.add("Gather", [flat, self._packing.tokens], f"{name}_packed")
+        return self._after_attention(name, packed, hidden, self._packing.tokens)
 
-    def _last_layer(self, name: str, hidden: str, packing: Packing) -> str:
+    def _last_layer(self, name: str, hidden: str) -> str:
         """[tokens, hidden] -> [batch, hidden]: every token is a key and a value, only [CLS] asks."""
         graph, linear_name = self._graph, f"{name}.attention_in"
         key, value = self._attention_inputs(
-            name, self._rows(hidden, packing.tokens, linear_name), ("key", "value"), packing
+            name, self._rows(hidden, self._packing.tokens, linear_name), ("key", "value")
         )
-        first = graph.add("Gather", [hidden, packing.starts], f"{hidden}_first")
-        rows = self._rows(first, packing.starts, linear_name)
+        first = graph.add("Gather", [hidden, self._packing.starts], f"{hidden}_first")
+        rows = self._rows(first, self._packing.starts, linear_name)
         query = linear(graph, rows, self._weights.linear(f"{_prefix(name)}.attention.self.query"), f"{name}_query_2d")
         query = graph.add("Unsqueeze", [query, graph.int64(1)], f"{name}_query_3d")
         # It asks twice: for a single query ONNX Runtime takes a product whose sums depend on the padding.
         query = graph.add("Concat", [query, query], f"{name}_query", axis=1)  # [batch, 2, hidden]
-        context = self._attention([query, key, value, "", "", packing.key_bias], f"{name}_contexts")
+        context = self._attention.of_two(query, key, value, f"{name}_contexts")
         context = graph.add("Gather", [context, graph.scalar(0)], f"{name}_context", axis=1)
-        return self._after_attention(name, context, first, packing.starts)
+        return self._after_attention(name, context, first, self._packing.starts)
 
-    def _attention_inputs(self, name: str, rows: Rows, parts: tuple[str, ...], packing: Packing) -> list[str]:
-        """One product for all parts, then each part moved to the padded layout, [batch, longest, hidden]."""
-        graph, prefix = self._graph, f"{_prefix(name)}.attention.self"
+    def _attention_inputs(self, name: str, rows: Rows, parts: tuple[str, ...]) -> list[str]:
+        """One product for all parts, each then [batch, longest, hidden]."""
+        prefix = f"{_prefix(name)}.attention.self"
         layer = Linear.stacked(*(self._weights.linear(f"{prefix}.{part}") for part in parts))
-        joined = linear(graph, rows, layer, f"{name}_{'_'.join(parts)}")  # [tokens, parts * hidden]
-        # Seen as [tokens * parts, hidden], part p of token t is row t * parts + p: each part is moved in one copy.
-        split = graph.add("Reshape", [joined, graph.int64(-1, self._config.hidden_size)], f"{joined}_rows")
-        padded = []
-        for offset, part in enumerate(parts):
-            slots = self._part_slots(packing.slots, len(parts), offset)
-            padded.append(graph.add("Gather", [split, slots], f"{name}_{part}"))
-        return padded
-
-    def _part_slots(self, slots: str, n_parts: int, offset: int) -> str:
-        graph, name = self._graph, f"slots_{n_parts}_{offset}"
-        if graph.has(name):
-            return name
-        scaled = graph.add("Mul", [slots, graph.scalar(n_parts)], f"{name}_scaled")
-        return graph.add("Add", [scaled, graph.scalar(offset)], name)
-
-    def _attention(self, inputs: list[str], output: str) -> str:
-        """Attention of all heads, [batch, queries, hidden]."""
-        n_heads = self._config.n_heads
-        return self._graph.add("MultiHeadAttention", inputs, output, domain=ORT_DOMAIN, num_heads=n_heads)
+        joined = linear(self._graph, rows, layer, f"{name}_{'_'.join(parts)}")
+        return self._attention.spread(joined, name, parts)
 
     def _after_attention(self, name: str, context: str, residual: str, like: str) -> str:
         """The output of attention and the feed-forward, each with its residual and LayerNorm."""

@@ -28,8 +28,9 @@ class Packing:
         slots: int64 [batch, longest]; the packed row of each padded place.
         tokens: int64 [tokens]; the place of each packed row in the flattened padded layout.
         keys: int32 [batch, longest]; 1 where attention may look.
-        key_bias: float32 (float16 in fp16) [batch, heads, 2, longest]; the same as an addend, for attention with two
-            queries a text: with fewer queries than keys, ONNX Runtime before 1.21 ignores `keys` (seen with 1.19.2 and
+        key_bias_2d: float32 (float16 in fp16) [batch, longest]; 0 where attention may look, else -10,000.
+        key_bias: float32 (float16 in fp16) [batch, heads, 2, longest]; the same, for attention with two queries a text:
+            with fewer queries than keys, ONNX Runtime before 1.21 ignores `keys` (seen with 1.19.2 and
             1.20.1).
     """
 
@@ -39,6 +40,7 @@ class Packing:
     slots: str
     tokens: str
     keys: str
+    key_bias_2d: str
     key_bias: str
 
 
@@ -76,8 +78,8 @@ def add_packing(graph: Graph, n_heads: int, *, half: bool = False) -> Packing:
     keys = graph.add("And", [inside, visible], "keys_bool")
     dtype = np.float16 if half else np.float32
     nothing, hidden = (graph.constant(f"bias_{name}", dtype(value)) for name, value in (("0", 0), ("low", -1e4)))
-    bias = graph.add("Where", [keys, nothing, hidden], "key_bias_2d")
-    bias = graph.add("Unsqueeze", [bias, graph.int64(1, 2)], "key_bias_4d")
+    bias_2d = graph.add("Where", [keys, nothing, hidden], "key_bias_2d")
+    bias = graph.add("Unsqueeze", [bias_2d, graph.int64(1, 2)], "key_bias_4d")
     return Packing(
         places=places,
         columns=columns,
@@ -85,5 +87,6 @@ def add_packing(graph: Graph, n_heads: int, *, half: bool = False) -> Packing:
         slots=slots,
         tokens=graph.add("Reshape", [flat, graph.int64(-1)], "tokens"),
         keys=graph.add("Cast", [keys], "keys", to=TensorProto.INT32),
+        key_bias_2d=bias_2d,
         key_bias=graph.add("Expand", [bias, graph.int64(1, n_heads, 2, 1)], "key_bias"),
     )

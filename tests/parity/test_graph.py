@@ -178,11 +178,22 @@ def test_the_operators_that_run_in_fp32(pair: Pair, tmp_path: Path) -> None:
     assert operators["MatMul"] == operators["Transpose"] - 1 == 0
 
 
+def test_attention_has_a_mask_but_in_int8(pair: Pair) -> None:
+    def given(model: Model) -> list[tuple[bool, bool]]:
+        """Whether each attention is given a mask, and something to add to its scores."""
+        nodes = [node for node in model.proto.graph.node if node.op_type == "MultiHeadAttention"]
+        return [(any(node.input[4:5]), any(node.input[5:6])) for node in nodes]
+
+    assert given(pair.graph()) == [(True, False), (False, True)]
+    assert given(pair.graph(int8=True)) == [(False, False), (False, True)]
+
+
 def test_the_operators_that_run_in_int8(pair: Pair, tmp_path: Path) -> None:
     operators = optimised_operators(pair.graph(int8=True), tmp_path)
     assert operators["MatMulIntegerToFloat"] == 4 + 5
     assert operators["QuantizeLinear"] == 4 + 5
     assert operators["BiasGelu"] == 2
+    assert operators["MultiHeadAttention"] == 2
     assert operators["Gemm"] + operators["FusedGemm"] == 2
     for slow in ("SkipLayerNormalization", "DynamicQuantizeLinear", "MatMulInteger", "Div", "Split"):
         assert operators[slow] == 0, slow
