@@ -213,7 +213,7 @@ def main() -> None:
             raise
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(ended.code if isinstance(ended.code, int) else 0)
+        os._exit(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
 
 
 if __name__ == "__main__":  # torchrun --nproc-per-node N -m medclf.cli.train

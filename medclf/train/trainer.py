@@ -59,7 +59,7 @@ def training_arguments(options: TrainOptions, work: Path, *, learning_rate: floa
         lr_scheduler_type="linear",
         optim="adamw_torch",
         fp16=precision == "fp16",  # which needs its scaling of the loss; bf16 is of `ClassifierTrainer`
-        use_cpu=options.device == "cpu" or (precision == "bf16" and not cuda),
+        use_cpu=not cuda,
         seed=options.seed,
         eval_strategy="epoch",
         save_strategy="epoch",
@@ -118,7 +118,8 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]  # transformers has no t
             As Trainer's.
         """
         self.compute_loss_func = partial(self._objective, teacher_logits=inputs.pop("teacher_logits", None))
-        with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self._bf16 and model.training):
+        bf16 = self._bf16 and model.training
+        with torch.autocast(self.args.device.type, torch.bfloat16) if bf16 else contextlib.nullcontext():
             return super().compute_loss(model, inputs, *args, **kwargs)
 
     def get_train_dataloader(self) -> Any:

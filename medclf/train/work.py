@@ -64,7 +64,9 @@ def check_run(options: TrainOptions) -> None:
     Raises:
         OutputError: The output exists or cannot be written.
         TrainingError: A stopped run is in the way, or there is none to resume.
+        OptionError: The machine has not the device or the precision.
     """
+    precision_of(options)
     check_output(options.output, overwrite=options.overwrite)
     work = work_folder(options.output)
     stopped = (work / RUN).is_file() if options.several else last_checkpoint(work) is not None
@@ -88,7 +90,7 @@ def describe_run(options: TrainOptions, hashes: Mapping[str, str], *, n_processe
         The contents of `run.json`.
     """
     compared = {name: value for name, value in options.to_json().items() if name not in NOT_COMPARED}
-    processes = {"count": n_processes, "precision": precision_of(options)}
+    processes = {"count": n_processes, "multiplies_in": precision_of(options)}
     return {"options": compared, "inputs": dict(hashes), "processes": processes}
 
 

@@ -187,6 +187,15 @@ def test_ctrl_c_saves_and_says_how_to_go_on(arguments: list[str], tmp_path: Path
     assert not (tmp_path / "checkpoint").exists()
 
 
+def test_a_process_of_torchrun_fails_with_the_exit_code_of_the_command(tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "medclf.cli.train", "--data", str(tmp_path / "none.csv")]
+    done = subprocess.run(
+        program, capture_output=True, text=True, env={**os.environ, "WORLD_SIZE": "2"}, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 1
+    assert "none.csv" in done.stderr
+
+
 @pytest.mark.slow
 def test_two_processes_of_torchrun_train_one_model(arguments: list[str], tmp_path: Path) -> None:
     program = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "medclf.cli.train"]

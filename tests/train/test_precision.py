@@ -40,9 +40,22 @@ def test_a_torch_that_does_not_tell_has_fp32(monkeypatch: pytest.MonkeyPatch) ->
     assert precision_of(OPTIONS) == "fp32"
 
 
-def test_fp16_is_refused_on_a_cpu() -> None:
+def test_fp16_is_refused_on_a_cpu_before_the_data_is_read(tmp_path: Path) -> None:
+    options = replace(OPTIONS, data=tmp_path / "none.csv", output=tmp_path / "out", precision="fp16")
     with pytest.raises(OptionError, match=r"'fp16'.*GPU alone.*--precision bf16"):
-        precision_of(replace(OPTIONS, precision="fp16"))
+        train(options)
+
+
+def test_a_resume_on_a_cpu_of_another_kind(
+    tiny_encoder: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = replace(OPTIONS, data=table, model=str(tiny_encoder), output=tmp_path / "out", batch_size=8)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    with pytest.raises(Stopped):
+        train(replace(options, stop_after=2))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
+    with pytest.raises(TrainingError, match="multiplies_in was 'bf16', is 'fp32'"):
+        train(replace(options, resume=True))
 
 
 @pytest.fixture
@@ -83,8 +96,6 @@ def test_a_run_in_bf16_goes_on_in_bf16_bit_by_bit(tiny_encoder: Path, table: Pat
     stopped = replace(options, output=tmp_path / "stopped")
     with pytest.raises(Stopped):
         train(replace(stopped, stop_after=5))
-    with pytest.raises(TrainingError, match="precision was 'bf16', is 'fp32'"):
-        train(replace(stopped, resume=True, precision="fp32"))
     resumed = load_file(train(replace(stopped, resume=True)) / "model.safetensors")
     assert [name for name in whole if not torch.equal(whole[name], resumed[name])] == []
     exact = load_file(train(replace(options, precision="fp32", overwrite=True)) / "model.safetensors")
