@@ -69,6 +69,21 @@ class ModelRecord:
     data_file: str | None = None
     static_shapes: bool = False
 
+    @classmethod
+    def read(cls, record: Mapping[str, Any]) -> "ModelRecord":
+        """Read a record; fields of a later medclf are left out.
+
+        Args:
+            record: Of the manifest.
+
+        Returns:
+            The record.
+
+        Raises:
+            TypeError: A field is missing.
+        """
+        return cls(**{name: value for name, value in record.items() if name in cls.__dataclass_fields__})
+
     @property
     def files(self) -> tuple[str, ...]:
         """Every file of the model."""
@@ -207,7 +222,7 @@ def _parse(data: Mapping[str, Any], path: Path) -> Manifest:
             labels=labels,
             columns=TextColumns(tuple(data["columns"]["text"]), tuple(data["columns"]["pair"])),
             max_length=int(data["max_length"]),
-            models={precision: ModelRecord(**record) for precision, record in data["models"].items()},
+            models={precision: ModelRecord.read(record) for precision, record in data["models"].items()},
             files={name: FileRecord(**record) for name, record in data["files"].items()},
             temperature=float(data["temperature"]),
             long_text=_long_text(data["long_text"], path),

@@ -131,6 +131,12 @@ def test_a_field_missing(bundle: Path, field: str) -> None:
     refused(bundle, BundleError, f"field '{field}' is missing")
 
 
+def test_a_field_of_a_later_medclf(bundle: Path) -> None:
+    expected = read_manifest(bundle)
+    edit(bundle, lambda m: m.update(later=1, models={name: {**one, "later": 1} for name, one in m["models"].items()}))
+    assert read_manifest(bundle) == expected
+
+
 def test_a_field_of_the_wrong_type(bundle: Path) -> None:
     edit(bundle, lambda m: m.update(max_length="long"))
     refused(bundle, BundleError, "a field has the wrong type or value")
