@@ -5,9 +5,9 @@ give a wrong answer without a word.
 """
 
 import onnx
+from onnx import AttributeProto
 
-SIZED_BY_DATA = {"NonZero", "Compress", "Unique", "NonMaxSuppression"}
-CONTROL_FLOW = {"If", "Loop", "Scan"}
+SIZED_BY_DATA = {"NonZero", "Compress", "Unique", "NonMaxSuppression", "HannWindow", "HammingWindow", "BlackmanWindow"}
 # Inputs whose values are sizes, places or repeats, and so decide the shape of the output
 SIZES = {
     "CenterCropPad": (1,),
@@ -41,12 +41,14 @@ def static_shapes(graph: onnx.GraphProto) -> bool:
         graph: Nodes in the order of their use, as ONNX demands.
 
     Returns:
-        False where an operator gives as much as it finds, where a size is computed from token ids or the mask, and
-        where the graph has branches or loops.
+        False where an operator gives as much as it finds, where a size is computed from token ids or the mask, where
+        the graph has branches, loops or sequences, and where an operator is none of ONNX's own.
     """
     of_texts = {value.name for value in graph.input}  # computed from the values of the inputs, not from their shapes
     for node in graph.node:
-        if node.op_type in SIZED_BY_DATA | CONTROL_FLOW:
+        if node.domain or node.op_type in SIZED_BY_DATA or "Sequence" in node.op_type:
+            return False
+        if any(attribute.type == AttributeProto.GRAPH for attribute in node.attribute):  # If, Loop, Scan
             return False
         sizes = [node.input[place] for place in SIZES.get(node.op_type, ()) if place < len(node.input)]
         if not of_texts.isdisjoint(sizes):

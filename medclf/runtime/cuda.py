@@ -4,6 +4,7 @@ Written by the documents of ONNX Runtime; never run on a GPU. How CUDA graphs ar
 """
 
 import ctypes
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,9 @@ from medclf.tokenizer import Ids
 
 LIBRARY = "libonnxruntime_providers_cuda.so"
 DRIVER = "libcuda.so.1"
+# Held while a CUDA graph may be captured, and while a session is opened: CUDA gives a capture up when another thread
+# allocates.
+CAPTURE = threading.RLock()
 
 
 def provider_options(memory_mb: int | None = None, *, cuda_graphs: bool = False) -> dict[str, str]:

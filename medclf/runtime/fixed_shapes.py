@@ -17,7 +17,7 @@ from medclf.errors import SessionError
 from medclf.extras import require
 from medclf.labels import Floats
 from medclf.runtime.buckets import Bucket, Buckets
-from medclf.runtime.cuda import graph_options
+from medclf.runtime.cuda import CAPTURE, graph_options
 from medclf.tokenizer import Ids
 
 MASK = "attention_mask"
@@ -110,7 +110,8 @@ class _Bound:
         """Give the logits of every row of the bucket; on a CPU in the very memory that the next run overwrites."""
         for name, value in self.inputs.items():
             value.update_inplace(_pad(feed[name], self.bucket, empty=int(name == MASK)))
-        session.run_with_iobinding(self.binding, self.run_options)
+        with CAPTURE:
+            session.run_with_iobinding(self.binding, self.run_options)
         return cast(Floats, self.logits.numpy())
 
 

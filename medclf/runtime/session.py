@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -20,7 +21,7 @@ from medclf.errors import BundleError, MedclfError, ProviderError, SessionError
 from medclf.extras import require
 from medclf.labels import Floats
 from medclf.runtime.buckets import Buckets
-from medclf.runtime.cuda import missing, provider_options, run_bound
+from medclf.runtime.cuda import CAPTURE, missing, provider_options, run_bound
 from medclf.runtime.fixed_shapes import FixedShapes
 from medclf.tokenizer import Batch, Ids
 
@@ -278,7 +279,8 @@ def _create(
     onnxruntime: Any, model: bytes | Path, options: Any, provider: tuple[str, Mapping[str, str]], name: str
 ) -> Any:
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=[provider])
+        with CAPTURE if provider[0] == CUDA else nullcontext():
+            session = onnxruntime.InferenceSession(model, options, providers=[provider])
     except Exception as error:  # the classes of ONNX Runtime share no base
         graphs = "With CUDA graphs, ONNX Runtime refuses a model that needs more than CUDA: try without cuda_graphs. "
         raise BundleError(

@@ -20,7 +20,8 @@ def graph(*nodes: Node) -> onnx.GraphProto:
     "nodes",
     [
         [("NonZero", ["ids"], ["places"])],
-        [("If", ["condition"], ["either"])],
+        [("HannWindow", ["ids"], ["window"])],
+        [("SplitToSequence", ["ids"], ["parts"])],
         [("ReduceMax", ["ids"], ["longest"]), ("Range", ["zero", "longest", "one"], ["places"])],
         [("Cast", ["ids"], ["sizes"]), ("Add", ["sizes", "one"], ["more"]), ("Expand", ["weight", "more"], ["wide"])],
         [("Slice", ["weight", "zero", "ids"], ["part"])],
@@ -29,6 +30,16 @@ def graph(*nodes: Node) -> onnx.GraphProto:
 )
 def test_shapes_that_depend_on_the_texts(nodes: list[Node]) -> None:
     assert not static_shapes(graph(*nodes))
+
+
+@pytest.mark.parametrize("op", ["If", "Loop", "Scan"])
+def test_branches_and_loops(op: str) -> None:
+    body = {"body": graph()} if op != "If" else {"then_branch": graph(), "else_branch": graph()}
+    assert not static_shapes(helper.make_graph([helper.make_node(op, ["ids"], ["x"], **body)], "graph", [], []))
+
+
+def test_an_operator_of_somebody_else_is_not_known() -> None:
+    assert not static_shapes(helper.make_graph([helper.make_node("Add", ["a"], ["b"], domain="mine")], "graph", [], []))
 
 
 @pytest.mark.parametrize(
