@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from medclf.evaluate.metrics import macro_f1
+from medclf.evaluate.metrics import agreement, macro_f1
 from medclf.labels import Floats, Labels
 
 N_BINS = 15
@@ -21,7 +21,7 @@ def scores(labels: Labels, truth: Any, logits: Mapping[str, Floats], *, referenc
         reference: The way that the others should agree with.
 
     Returns:
-        Way -> `agreement` (share of rows with the same label, or the same set of labels), `f1` (macro, or micro for
+        Way -> `agreement` (share of labels in common), `f1` (macro, or micro for
         multi-label), `ece`, and `max_logit_difference` from the reference.
     """
     found = {}
@@ -30,18 +30,12 @@ def scores(labels: Labels, truth: Any, logits: Mapping[str, Floats], *, referenc
         probabilities = labels.probabilities(values)
         given = labels.decisions(probabilities)
         found[name] = {
-            "agreement": float((given == expected).all(axis=1).mean()),
-            "f1": micro_f1(truth, given) if labels.multi_label else macro_f1(truth, given.argmax(axis=1)),
+            "agreement": agreement(given, expected),
+            "f1": agreement(truth.astype(bool), given) if labels.multi_label else macro_f1(truth, given.argmax(axis=1)),
             "ece": ece(labels, truth, probabilities),
             "max_logit_difference": float(np.abs(values - logits[reference]).max()),
         }
     return found
-
-
-def micro_f1(truth: Any, given: Any) -> float:
-    """F1 over all pairs of a row and a label, both bool [rows, labels]."""
-    hits = int((truth.astype(bool) & given).sum())
-    return 2 * hits / max(1, int(truth.sum()) + int(given.sum()))
 
 
 def ece(labels: Labels, truth: Any, probabilities: Floats) -> float:

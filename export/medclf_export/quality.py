@@ -32,7 +32,7 @@ class Budget:
     """What INT8 may cost and must gain.
 
     Attributes:
-        min_agreement: Least share of rows with fp32's label (or whole set of labels), in percent.
+        min_agreement: Least share of labels in common with fp32 (`medclf.evaluate.metrics.agreement`), in percent.
         max_f1_drop: Most macro-F1 that may be lost against fp32, in points; a larger drop whose 95 % interval (paired
             bootstrap) still holds 0 passes, and is recorded.
         min_speedup: Least throughput over fp32's on this CPU, as a ratio.
@@ -111,7 +111,7 @@ def certify(held_out: HeldOut, fp32: Floats, int8: Floats, labels: Labels, budge
     """
     result = _compare(held_out, fp32, int8, labels)
     log.info(
-        "INT8 agrees with fp32 on %.2f %% of %d held-out rows; macro-F1 %.4f -> %.4f",
+        "INT8 has %.2f %% of its labels in common with fp32 on %d held-out rows; macro-F1 %.4f -> %.4f",
         100 * result.agreement, result.n, result.reference_f1, result.candidate_f1,
     )  # fmt: skip
     faults = _faults(result, budget)
@@ -143,7 +143,8 @@ def _compare(held_out: HeldOut, fp32: Floats, int8: Floats, labels: Labels) -> C
 def _faults(result: Comparison, budget: Budget) -> list[str]:
     faults = []
     if 100 * result.agreement < budget.min_agreement:
-        faults.append(f"it agrees on {100 * result.agreement:.2f} %, at least {budget.min_agreement:g} % was asked")
+        common, asked = 100 * result.agreement, budget.min_agreement
+        faults.append(f"{common:.2f} % of its labels are those of fp32, at least {asked:g} % was asked")
     low, high = result.f1_drop_interval
     # On few rows one changed label moves macro-F1 by more than the budget: a drop counts where it is more than chance.
     if result.f1_drop > budget.max_f1_drop and low > 0:

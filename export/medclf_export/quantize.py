@@ -13,7 +13,7 @@ from medclf_export import quality
 from medclf_export.drafts import Draft, Drafts
 from medclf_export.held_out import HeldOut
 from medclf_export.quality import Budget
-from medclf_export.search import Found, Problem, search
+from medclf_export.search import Found, Problem, expected_agreement, search
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +90,15 @@ class Quantizer:
     def _search(self, choosing: Sequence[int]) -> Found:
         rows, fp32 = self.rows.select(choosing), self.logits[list(choosing)]
 
+        aim = (100 + self.budget.min_agreement) / 2
+
         def passes(logits: Floats) -> bool:
-            return not quality.outside(rows, fp32, logits, self.labels, self.budget)
+            if quality.outside(rows, fp32, logits, self.labels, self.budget):
+                return False
+            # Which labels change is chance in part: of all rows only half of what is allowed should be expected to.
+            ran = (logits != fp32).any(axis=1)
+            error = float(np.sqrt(np.square(logits - fp32)[ran].mean())) if ran.any() else 0.0
+            return not error or 100 * expected_agreement(self.labels, self.logits, error) >= aim
 
         found = search(Problem(self.drafts.route.linears, self._run, rows, fp32, passes, self.labels))
         if found is None:

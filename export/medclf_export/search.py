@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from rich.console import Console
@@ -132,10 +133,36 @@ def margins(labels: Labels, logits: Floats) -> Floats:
         logit from that of its threshold.
     """
     if labels.multi_label:
-        thresholds = np.clip(labels.thresholds or (0.5,), 1e-6, 1 - 1e-6)
-        return np.asarray(np.abs(logits - np.log(thresholds / (1 - thresholds))).min(axis=1), np.float32)
+        return np.asarray(_distances(labels, logits).min(axis=1), np.float32)
     ordered = np.sort(logits, axis=1)
     return np.asarray(ordered[:, -1] - ordered[:, -2], np.float32)
+
+
+def _distances(labels: Labels, logits: Floats) -> Floats:
+    """How far each logit is from that of its threshold, float32 [texts, labels]."""
+    thresholds = np.clip(labels.thresholds or (0.5,), 1e-6, 1 - 1e-6)
+    return np.asarray(np.abs(logits - np.log(thresholds / (1 - thresholds))), np.float32)
+
+
+def expected_agreement(labels: Labels, logits: Floats, error: float) -> float:
+    """Estimate the labels in common with a model whose logits differ by normal errors: what few rows cannot count.
+
+    Args:
+        labels: The label contract.
+        logits: float32 [texts, labels].
+        error: The root of the mean square of the errors, over 0.
+
+    Returns:
+        As `medclf.evaluate.metrics.agreement`, 0 to 1; below 0 where more labels change than are given.
+    """
+    if not labels.multi_label:
+        changes = _below(-margins(labels, logits) / (error * np.sqrt(2)))  # the error of a difference of two logits
+        return 1 - float(changes.mean())
+    given = int(labels.decisions(labels.probabilities(logits)).sum())
+    return 1 - float(_below(-_distances(labels, logits) / error).sum()) / (2 * max(1, given))
+
+
+_below = np.vectorize(NormalDist().cdf, otypes=[np.float64])
 
 
 def _at_risk(problem: Problem, int8: Floats) -> list[int]:

@@ -55,7 +55,7 @@ def export(
     long_text: Annotated[
         str | None, typer.Option(help="truncate, head_tail or windows, for a checkpoint that medclf did not train.")
     ] = None,
-    min_agreement: Annotated[float, typer.Option(help="Least share of INT8 labels equal to fp32's, percent.")] = 99.0,
+    min_agreement: Annotated[float, typer.Option(help="Least share of labels in common with fp32, percent.")] = 99.0,
     max_f1_drop: Annotated[float, typer.Option(help="Most macro-F1 that INT8 may lose, points.")] = 0.5,
     min_speedup: Annotated[float, typer.Option(help="Least speed of INT8 over fp32 on this CPU.")] = 1.0,
     abstain_below: Annotated[

@@ -6,7 +6,7 @@ from math import comb
 from typing import Any
 
 from medclf.evaluate.intervals import resampled_macro_f1
-from medclf.evaluate.metrics import macro_f1, same
+from medclf.evaluate.metrics import agreement, macro_f1, same
 from medclf.evaluate.resampling import N_RESAMPLES, Groups, interval
 from medclf.labels import Labels, Targets
 
@@ -17,7 +17,8 @@ class Comparison:
 
     Attributes:
         n: Number of rows.
-        agreement: Share of rows with the same label, or the same whole set of labels, 0 to 1.
+        agreement: Share of labels in common, 0 to 1; see `metrics.agreement`.
+        identical: Share of rows with the same label, or the same whole set of labels.
         reference_f1: Macro-F1 of the reference, 0 to 1.
         candidate_f1: Macro-F1 of the candidate.
         f1_drop: Reference minus candidate, in points (hundredths).
@@ -29,6 +30,7 @@ class Comparison:
 
     n: int
     agreement: float
+    identical: float
     reference_f1: float
     candidate_f1: float
     f1_drop: float
@@ -59,7 +61,8 @@ def compare(
     better = int((~reference_right & candidate_right).sum())
     return Comparison(
         n=len(labels),
-        agreement=float(same(reference, candidate).mean()),
+        agreement=agreement(reference, candidate),
+        identical=float(same(reference, candidate).mean()),
         reference_f1=before,
         candidate_f1=after,
         f1_drop=100 * (before - after),

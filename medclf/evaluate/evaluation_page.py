@@ -104,7 +104,7 @@ def _comparisons(found: Sequence[Mapping[str, Any]]) -> str:
         (
             one["candidate"],
             one["reference"],
-            percent(one["agreement"]),
+            percent(one["identical"]),
             points(-one["f1_drop"]),
             f"{points(-one['f1_drop_interval'][1])} to {points(-one['f1_drop_interval'][0])}",
             one["better"],

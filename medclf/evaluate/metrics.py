@@ -56,6 +56,25 @@ def same(first: Targets, second: Targets) -> Bools:
     return equal if equal.ndim == 1 else cast(Bools, equal.all(axis=1))
 
 
+def agreement(first: Targets, second: Targets) -> float:
+    """Give how many labels two models have in common (Dice 1945): twice those that both give, over those of each.
+
+    With one label a text it is the share of texts with the same one. With several it is the micro-F1 of one model with
+    the other as the truth: a label that neither gives, as most are, does not count.
+
+    Args:
+        first: int64 [n] or bool [n, labels].
+        second: The same shape.
+
+    Returns:
+        0 to 1; 1 where neither gives any label.
+    """
+    if first.ndim == 1:
+        return float(same(first, second).mean())
+    given = int(first.sum() + second.sum())
+    return 2 * int((first & second).sum()) / given if given else 1.0
+
+
 def scores(targets: Targets, predicted: Targets, names: Sequence[str]) -> dict[str, Any]:
     """Score predictions, over all and label by label.
 

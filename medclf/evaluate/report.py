@@ -125,7 +125,16 @@ def _int8(manifest: Manifest) -> str:
     limits, errors, cpu = quality["limits"], quality["calibration_error"], speed["cpu"]
     rows = [
         ("rows", f"{quality['n']:,} of: {quality['rows']}", ""),
-        ("same label as fp32", f"{100 * quality['agreement']:.2f} %", f"at least {limits['min_agreement']:g} %"),
+        (
+            "labels in common with fp32",
+            f"{100 * quality['agreement']:.2f} %",
+            f"at least {limits['min_agreement']:g} %",
+        ),
+        (
+            "rows with the same label, or whole set of labels",
+            f"{100 * quality.get('identical', quality['agreement']):.2f} %",
+            "",
+        ),
         ("macro-F1, fp32", quality["reference_f1"], ""),
         ("macro-F1, INT8", quality["candidate_f1"], ""),
         (

@@ -127,7 +127,7 @@ def _comparisons(found: Sequence[Mapping[str, Any]]) -> TextTable:
     for one in found:
         low, high = one["f1_drop_interval"]
         rows.append(
-            (f"{one['candidate']} against {one['reference']}", percent(one["agreement"]), points(-one["f1_drop"]),
+            (f"{one['candidate']} against {one['reference']}", percent(one["identical"]), points(-one["f1_drop"]),
              f"{points(-high)} to {points(-low)}", f"{one['better']:,}", f"{one['worse']:,}", f"{one['mcnemar_p']:.3g}")
         )  # fmt: skip
     header = ("", "same answer", "macro-F1, points", "95 % interval", "right now", "wrong now", "McNemar p")

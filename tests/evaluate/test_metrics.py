@@ -13,7 +13,7 @@ from medclf.data.tables import LabelledTexts
 from medclf.errors import DataError
 from medclf.evaluate.baseline import Baseline
 from medclf.evaluate.compare import compare
-from medclf.evaluate.metrics import macro_f1, scores
+from medclf.evaluate.metrics import agreement, macro_f1, scores
 from medclf.labels import Label, Labels
 
 NAMES = ("a", "b", "c", "d")
@@ -63,7 +63,8 @@ def test_sets_are_compared_as_a_whole() -> None:
     truth = np.array([[1, 0], [1, 1], [0, 0], [0, 1]], dtype=bool)
     half = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], dtype=bool)
     found = compare(truth, truth, half, n_resamples=20)
-    assert (found.agreement, found.worse, found.better) == (0.5, 2, 0)
+    assert (found.identical, found.worse, found.better) == (0.5, 2, 0)
+    assert found.agreement == 2 * 3 / (4 + 4)  # of labels that are given
     assert found.reference_f1 == 1.0
     assert found.candidate_f1 == pytest.approx((1 + 0.5) / 2)
 
@@ -118,3 +119,12 @@ def test_baseline_of_a_label_that_all_texts_have() -> None:
     labels = Labels(("all", "heart"), "multi_label_classification")
     table = texts(["heart failure", "brain stroke"] * 5, [("all", "heart"), ("all",)] * 5)
     assert Baseline(table, labels, seed=0).score(table)["exact_match"] == 1.0
+
+
+def test_labels_in_common() -> None:
+    one = np.array([0, 1, 2, 2])
+    assert agreement(one, np.array([0, 1, 2, 1])) == 0.75
+    sets = np.eye(3, dtype=bool)
+    assert agreement(sets[one], sets[[0, 1, 2, 1]]) == 0.75  # one label a text is the same either way
+    assert agreement(np.zeros((4, 3), dtype=bool), np.zeros((4, 3), dtype=bool)) == 1.0
+    assert agreement(np.zeros((4, 3), dtype=bool), sets[one]) == 0.0

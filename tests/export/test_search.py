@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medclf.evaluate.metrics import agreement
 from medclf.labels import Labels
 from medclf.tokenizer import Encoded
 from medclf_export import search as module
 from medclf_export.held_out import HeldOut
-from medclf_export.search import Problem, fewest, margins, search
+from medclf_export.search import Problem, expected_agreement, fewest, margins, search
 
 LABELS = Labels(("a", "b"))
 
@@ -91,3 +92,15 @@ def test_margins_are_the_distance_to_another_answer() -> None:
     assert margins(LABELS, np.array([[3.0, 1.0], [0.5, 0.6]], np.float32)) == pytest.approx([2.0, 0.1])
     several = Labels(("a", "b"), "multi_label_classification", (0.5, 0.9))
     assert margins(several, np.array([[1.0, 2.0]], np.float32)) == pytest.approx([np.log(9) - 2.0], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "labels", [Labels(("a", "b")), Labels(("a", "b", "c"), "multi_label_classification", (0.2, 0.5, 0.9))]
+)
+def test_expected_agreement_is_what_normal_errors_leave_in_common(labels: Labels) -> None:
+    chance = np.random.default_rng(0)
+    logits = chance.normal(size=(20_000, len(labels))).astype(np.float32)
+    other = logits + chance.normal(scale=0.1, size=logits.shape).astype(np.float32)
+    seen = agreement(*(labels.predicted(labels.probabilities(one)) for one in (logits, other)))
+    assert 0.9 < seen < 0.99
+    assert expected_agreement(labels, logits, 0.1) == pytest.approx(seen, abs=0.004)
