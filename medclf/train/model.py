@@ -157,7 +157,7 @@ def _unavailable(source: str, error: Exception, *, local: bool) -> CheckpointErr
 
 
 def encoder_config(source: str, *, local: bool) -> Any:
-    """Read the configuration of an encoder.
+    """Read the configuration of an encoder; without dropout of attention, which has no fused kernel on a CPU.
 
     Args:
         source: Its folder or hub id.
@@ -180,6 +180,7 @@ def encoder_config(source: str, *, local: bool) -> Any:
             f"model {source}: architecture {config.model_type!r} is not a BERT-like encoder for classification. "
             f"Expected BERT or a descendant (BioBERT, PubMedBERT, ClinicalBERT, MiniLM). {WHAT_TO_DO}"
         )
+    config.attention_probs_dropout_prob = 0.0
     return config
 
 

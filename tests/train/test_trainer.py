@@ -85,3 +85,9 @@ def test_early_stopping_counts_from_the_first_best(scores: list[float], without_
     state = SimpleNamespace(log_history=history)
     assert EarlyStopping(2).is_due(state) == (without_gain >= 2)
     assert not EarlyStopping(0).is_due(state)
+
+
+def test_only_hidden_states_are_dropped(trainer: ClassifierTrainer) -> None:
+    config = trainer.model.config
+    assert (config.hidden_dropout_prob, config.attention_probs_dropout_prob) == (0.1, 0.0)
+    assert config._attn_implementation == "sdpa"
