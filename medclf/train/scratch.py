@@ -77,6 +77,5 @@ def scratch_config(*, vocab_size: int, max_length: int) -> BertConfig:
         num_hidden_layers=4,
         num_attention_heads=4,
         intermediate_size=1024,
-        attention_probs_dropout_prob=0.0,
         max_position_embeddings=max(512, max_length),
     )

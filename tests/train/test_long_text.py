@@ -26,7 +26,14 @@ from medclf.train.options import TrainOptions
 from medclf.train.run import train
 from medclf_export.pipeline import ExportOptions, export_bundle
 
-SETTINGS: dict[str, Any] = {"epochs": 2, "max_length": 16, "learning_rate": 4e-3, "device": "cpu", "patience": 0}
+SETTINGS: dict[str, Any] = {
+    "epochs": 2,
+    "max_length": 16,
+    "learning_rate": 4e-3,
+    "device": "cpu",
+    "precision": "fp32",
+    "patience": 0,
+}
 POLICIES: dict[str, dict[str, Any]] = {
     "mean": {"long_text": "windows", "stride": 9, "pooling": "mean", "max_windows": 4},
     "noisy-or": {"long_text": "windows", "stride": 9, "pooling": "noisy-or", "max_windows": 4},

@@ -37,6 +37,7 @@ SETTINGS: dict[str, Any] = {
     "max_length": 48,
     "learning_rate": 4e-3,
     "device": "cpu",
+    "precision": "fp32",
     "patience": 0,
 }
 

@@ -29,7 +29,14 @@ from medclf.train.work import work_folder
 pytestmark = pytest.mark.filterwarnings("ignore:mtime may not be reliable")
 
 CANARY = "CANARY-7f3a"
-SETTINGS: dict[str, Any] = {"epochs": 2, "batch_size": 16, "max_length": 24, "learning_rate": 4e-3, "device": "cpu"}
+SETTINGS: dict[str, Any] = {
+    "epochs": 2,
+    "batch_size": 16,
+    "max_length": 24,
+    "learning_rate": 4e-3,
+    "device": "cpu",
+    "precision": "fp32",
+}
 
 
 @pytest.fixture

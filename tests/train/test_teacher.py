@@ -25,7 +25,14 @@ from medclf.train.teacher import load_teacher
 pytestmark = pytest.mark.filterwarnings("ignore:mtime may not be reliable")
 
 LABELS = Labels(("cardiology", "neurology", "oncology"))
-SETTINGS: dict[str, Any] = {"epochs": 2, "max_length": 32, "learning_rate": 2e-3, "device": "cpu", "patience": 0}
+SETTINGS: dict[str, Any] = {
+    "epochs": 2,
+    "max_length": 32,
+    "learning_rate": 2e-3,
+    "device": "cpu",
+    "precision": "fp32",
+    "patience": 0,
+}
 
 
 @pytest.fixture
