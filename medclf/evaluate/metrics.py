@@ -71,8 +71,8 @@ def agreement(first: Targets, second: Targets) -> float:
     """
     if first.ndim == 1:
         return float(same(first, second).mean())
-    given = int(first.sum() + second.sum())
-    return 2 * int((first & second).sum()) / given if given else 1.0
+    hits, support, given = (counts.sum() for counts in _counts(first, second, first.shape[1]))
+    return float(_f1(hits, support, given)) if support + given else 1.0
 
 
 def scores(targets: Targets, predicted: Targets, names: Sequence[str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import TINY_RUN
 from safetensors.torch import load_file, save_file
 
 from medclf.bundle import TextColumns
@@ -35,15 +36,7 @@ CANARY = "CANARY-7f3a"
 STEPS = 14  # of an epoch: 105 texts in batches of 8
 
 
-SETTINGS: dict[str, Any] = {
-    "epochs": 4,
-    "batch_size": 8,
-    "max_length": 32,
-    "learning_rate": 4e-3,
-    "device": "cpu",
-    "precision": "fp32",
-    "patience": 0,
-}
+SETTINGS: dict[str, Any] = {**TINY_RUN, "epochs": 4}
 TOTAL = 4 * STEPS
 
 
@@ -108,7 +101,7 @@ def test_scores_are_those_of_the_weights_that_were_saved(trained: Path, table: P
         logits = AutoModelForSequenceClassification.from_pretrained(trained).eval()(**feed).logits.numpy()
     expected = scores(checkpoint.labels.targets(part.labels), logits.argmax(axis=-1), checkpoint.labels.names)
     assert checkpoint.record.metrics["test"]["model"] == expected
-    assert expected["macro_f1"] > 0.8  # the table can be learned; chance is 0.33
+    assert expected["macro_f1"] > 0.9  # the table can be learned; chance is 0.33
 
 
 def test_metrics_hold_model_baseline_and_curve(trained: Path) -> None:
