@@ -152,19 +152,36 @@ def _cross_entropy(logits: npt.NDArray[np.float64], targets: Targets) -> float:
 
 
 def fit_thresholds(probabilities: Floats, targets: Targets) -> tuple[float, ...]:
-    """Find the probability from which each label is best given: the one of the highest F1.
+    """Find the probability from which each label is best given: close to the one of its highest F1.
+
+    A label of one text has its highest F1 at the probability of that text, and where the model does not know the label,
+    nearly every text has as much. So each threshold is a mean: of the label's best one, once for each text that has the
+    label, and, once, of the one that is best for all labels together.
 
     Args:
         probabilities: float32 [texts, labels], after the temperature.
         targets: bool [texts, labels].
 
     Returns:
-        One threshold a label, midway between two texts; 0.5 for a label that no text has.
+        One threshold a label; 0.5 for a label that no text has.
     """
-    return tuple(_threshold(column, given) for column, given in zip(probabilities.T, targets.T, strict=True))
+    common = best_threshold(probabilities.ravel(), targets.ravel())
+    return tuple(
+        (n * best_threshold(column, given) + common) / (n + 1) if (n := int(given.sum())) else 0.5
+        for column, given in zip(probabilities.T, targets.T, strict=True)
+    )
 
 
-def _threshold(probabilities: Floats, given: Bools) -> float:
+def best_threshold(probabilities: Floats, given: Bools) -> float:
+    """Find the probability from which a label has the highest F1.
+
+    Args:
+        probabilities: float32 [texts].
+        given: bool [texts], whether a text has the label.
+
+    Returns:
+        The threshold, midway between two texts; 0.5 where no text has the label.
+    """
     if not given.any():
         return 0.5
     order = np.argsort(-probabilities, kind="stable")

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medclf.evaluate.calibration import (
+    best_threshold,
     calibration_error,
     expected_calibration_error,
     fit_temperature,
@@ -87,7 +88,7 @@ def test_temperature_of_answers_that_are_all_right_stays_1(caplog: pytest.LogCap
 def test_a_threshold_gives_the_best_f1_there_is(probabilities: list[float], seed: int) -> None:
     column = np.array(probabilities, dtype=np.float32)
     given_ = np.random.default_rng(seed).random(len(column)) < 0.5
-    (threshold,) = fit_thresholds(column[:, None], given_[:, None])
+    threshold = best_threshold(column, given_)
     if not given_.any():
         assert threshold == 0.5
         return
@@ -101,6 +102,21 @@ def test_a_threshold_gives_the_best_f1_there_is(probabilities: list[float], seed
 
 
 def test_a_threshold_stands_midway() -> None:
-    probabilities = np.array([[0.9], [0.6], [0.2]], dtype=np.float32)
-    assert fit_thresholds(probabilities, np.array([[True], [True], [False]])) == (pytest.approx(0.4),)
-    assert fit_thresholds(probabilities, np.array([[True], [True], [True]])) == (pytest.approx(0.1),)
+    probabilities = np.array([0.9, 0.6, 0.2], dtype=np.float32)
+    assert best_threshold(probabilities, np.array([True, True, False])) == pytest.approx(0.4)
+    assert best_threshold(probabilities, np.array([True, True, True])) == pytest.approx(0.1)
+
+
+def test_a_threshold_is_drawn_to_that_of_all_labels_as_by_one_more_text() -> None:
+    probabilities = np.array([[0.9, 0.8], [0.6, 0.1], [0.2, 0.0]], dtype=np.float32)
+    targets = np.array([[True, True], [True, False], [False, False]])
+    assert fit_thresholds(probabilities, targets) == pytest.approx([(2 * 0.4 + 0.4) / 3, (0.45 + 0.4) / 2])
+
+
+def test_a_label_of_one_text_that_the_model_does_not_know_is_not_given_to_nearly_all() -> None:
+    chance = np.random.default_rng(3)
+    probabilities = np.stack([np.linspace(0, 1, 200), chance.uniform(0, 0.02, 200)], axis=1).astype(np.float32)
+    targets = np.stack([np.linspace(0, 1, 200) > 0.5, np.arange(200) == np.argsort(probabilities[:, 1])[20]], axis=1)
+    assert best_threshold(probabilities[:, 1], targets[:, 1]) < 0.01
+    _, threshold = fit_thresholds(probabilities, targets)
+    assert threshold == pytest.approx(0.25, abs=0.01)
