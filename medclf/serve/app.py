@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -68,7 +69,13 @@ def create_app(state: State) -> Edge:
         app.add_middleware(CORSMiddleware, allow_origins=list(state.origins), allow_methods=["GET", "POST"],
                            allow_headers=["authorization", "content-type", "x-api-key"])  # fmt: skip
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    return Edge(app, state)
+    return Edge(app, state, {} if state.origins else _direct(app))
+
+
+def _direct(app: FastAPI) -> dict[str, APIRoute]:
+    """The routes that are posted to, but for those with a part of the path to read."""
+    routes = [route for route in app.routes if isinstance(route, APIRoute)]
+    return {route.path: route for route in routes if route.methods == {"POST"} and not route.param_convertors}
 
 
 def call_of(request: Request) -> Call:

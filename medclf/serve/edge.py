@@ -10,9 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+
 from medclf.errors import MedclfError, OutputError, RequestError, place_of
 from medclf.serve.answers import error_body, error_headers
 from medclf.serve.calls import Call
+from medclf.serve.service import Timings
 from medclf.serve.state import State
 
 Message = MutableMapping[str, Any]
@@ -60,14 +64,16 @@ class _Held:
 class Edge:
     """An ASGI application around another one."""
 
-    def __init__(self, app: Application, state: State) -> None:
+    def __init__(self, app: Application, state: State, direct: Mapping[str, APIRoute]) -> None:
         """Wrap an application.
 
         Args:
             app: The routes.
             state: The server's parts.
+            direct: By path, routes that are asked without the layers of the application, which take a good part of the
+                time of a short request; their endpoints take a request that is posted, and give a whole response.
         """
-        self._app, self._state = app, state
+        self._app, self._state, self._direct = app, state, direct
         self._headers = _encoded(HEADERS | ({"strict-transport-security": "max-age=31536000"} if state.tls else {}))
 
     async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
@@ -82,7 +88,8 @@ class Edge:
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        call = scope["medclf"] = Call(self._state, receive, headers)
+        timings = Timings(arrived_s=scope["medclf_arrived_s"])
+        call = scope["medclf"] = Call(self._state, receive, headers, timings=timings)
         try:
             held = await self._answer(scope, call)
             route = getattr(scope.get("route"), "path", "-")
@@ -100,7 +107,13 @@ class Edge:
         held = _Held()
         try:
             self._authorize(scope, call)
-            await self._app(scope, call.receive, held.take)
+            route = self._direct.get(scope["path"]) if scope["method"] == "POST" else None
+            if route is None:
+                await self._app(scope, call.receive, held.take)
+            else:
+                scope["route"] = route  # the body is read by the call
+                response = await route.endpoint(Request(scope))
+                held = _Held(response.status_code, response.raw_headers, response.body)
         except RequestError as error:
             return self._refused(error, call)
         except MedclfError as error:  # of the runtime, such as a closed session: our words, for the log alone

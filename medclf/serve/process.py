@@ -6,6 +6,7 @@ keys again.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -30,6 +31,8 @@ from medclf.serve.service import Service
 from medclf.serve.state import State
 from medclf.serve.tracing import Tracing
 from medclf.serve.watchdog import Watchdog
+
+N_ACCEPTED = 4  # connections in one turn of the event loop: libuv accepts one of each listening socket
 
 logger = logging.getLogger(__name__)
 
@@ -166,6 +169,11 @@ def serve(options: ServeOptions, sock: socket.socket, *, parent_pipe: int | None
     state = open_state(options, restarts=restarts)
     server = _Server(uvicorn_config(options, state))
     server.state = state
+    # A request is tokenized by the thread that has it: on busy cores, handing texts over to threads of tokenizers' own
+    # and waiting for them took up to 100 ms.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    gc.collect()
+    gc.freeze()  # what is there now stays: a full collection would look through it, and hold up answers for 70 ms
     with contextlib.closing(state.service):
         uvloop.run(_run(server, state, sock, parent_pipe))
     if state.tracing is not None:
@@ -196,7 +204,9 @@ async def _run(server: _Server, state: State, sock: socket.socket, parent_pipe: 
     names = ", ".join(f"{one.name} ({one.classifier.precision}, {one.classifier.provider})"
                       for one in state.service.bundles.models)  # fmt: skip
     logger.info("serving %s on %s, process %d", names, address(sock, tls=state.tls), os.getpid())
-    await server.serve(sockets=[sock])
+    with contextlib.ExitStack() as stack:
+        more = [stack.enter_context(sock.dup()) for _ in range(N_ACCEPTED - 1)]
+        await server.serve(sockets=[sock, *more])
     await loop.run_in_executor(None, watchdog.close)
 
 

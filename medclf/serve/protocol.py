@@ -1,8 +1,9 @@
 """uvicorn's HTTP protocol with limits on time and size: a connection that sends slowly, or never ends its headers, is
-closed, and holds nothing but a socket until then.
+closed, and holds nothing but a socket until then. An answer leaves in one piece, head and body together.
 """
 
 import asyncio
+import time
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -10,6 +11,31 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MAX_HEAD_BYTES = 65_536
 HEAD_S = 10.0  # from the connection, or from the first byte of a request, to the end of its headers
 BODY_S = 30.0  # to the end of its body; `Times.body_s` is shorter and gives an answer
+
+
+class _Joined:
+    """A transport that writes what comes in one turn of the event loop at once: a client wakes up once an answer."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._pieces: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._pieces:
+            self._loop.call_soon(self._flush)
+        self._pieces.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        pieces, self._pieces = self._pieces, []
+        if pieces and not self._transport.is_closing():
+            self._transport.write(b"".join(pieces))
 
 
 class Protocol(HttpToolsProtocol):
@@ -21,7 +47,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give the client a time to begin."""
-        super().connection_made(transport)
+        super().connection_made(_Joined(transport, self.loop))  # type: ignore[arg-type]
         self._expect_within(HEAD_S)
 
     def data_received(self, data: bytes) -> None:
@@ -48,6 +74,7 @@ class Protocol(HttpToolsProtocol):
         self._in_head, self._n_head_bytes = False, 0
         self._expect_within(BODY_S)
         super().on_headers_complete()
+        self.scope["medclf_arrived_s"] = time.monotonic()  # type: ignore[typeddict-unknown-key]
 
     def on_message_complete(self) -> None:
         """All of it is there; from here on the server is the one that takes its time."""

@@ -1,7 +1,7 @@
 """From the texts of a request to their answers: tokenizing, admission, waiting, and giving up.
 
-Lives in one event loop; tokenizing has threads of its own, the model has its callers. Knows no HTTP but for the
-statuses in its errors.
+Lives in one event loop; tokenizing long texts has threads of its own, the model has its callers. Knows no HTTP but for
+the statuses in its errors.
 """
 
 import asyncio
@@ -25,6 +25,8 @@ from medclf.serve.metrics import Metrics
 from medclf.tokenizer import Encoded
 
 T = TypeVar("T")
+
+FEW_CHARS = 4_096  # are tokenized, in less than a millisecond, sooner than a thread for it gets its turn on busy cores
 
 
 @dataclass(frozen=True)
@@ -162,8 +164,11 @@ class Service:
         """How long the oldest batch that runs has been running."""
         return self._callers.running_s()
 
-    def check_room(self) -> None:
+    def check_room(self, *, late_s: float = 0.0) -> None:
         """Refuse a request before it is read.
+
+        Args:
+            late_s: How long the request has waited for the event loop.
 
         Raises:
             RequestError: 429 if there is no room, 503 if nothing is answered any more.
@@ -171,7 +176,7 @@ class Service:
         if self.stopped:
             raise _unhealthy(self.stopped)
         callers = self._callers
-        self._door.check(queued_tokens=callers.n_tokens, held_bytes=self.held_bytes, speed=callers.speed)
+        self._door.check(queued_tokens=callers.n_tokens, held_bytes=self.held_bytes, speed=callers.speed, late_s=late_s)
 
     async def in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
         """Do what would hold up the event loop, such as parsing a body, where texts are tokenized.
@@ -183,8 +188,7 @@ class Service:
         Returns:
             What it returns.
         """
-        self._loop = asyncio.get_running_loop()
-        return await self._loop.run_in_executor(self._tokenizing, work, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._tokenizing, work, *arguments)
 
     async def answer(self, model: Model, question: Question, patience: Patience, timings: Timings) -> Answer:
         """Classify the texts of a request.
@@ -204,8 +208,11 @@ class Service:
         """
         with model:
             n_chars = sum(map(len, [*question.texts, *(question.pairs or ())]))
-            with self._door.arriving(n_chars):
-                faults, encoded = await self.in_thread(_encode, model, question)
+            if n_chars <= FEW_CHARS:
+                faults, encoded = _encode(model, question)
+            else:
+                with self._door.arriving(n_chars):
+                    faults, encoded = await self.in_thread(_encode, model, question)
             timings.encoded_s, timings.n_texts = time.monotonic(), len(question.texts)
             timings.n_tokens = sum(len(one) for one in encoded.values())
             self._door.arrived(n_chars, timings.n_tokens)
@@ -252,7 +259,8 @@ class Service:
         classifier = model.classifier
         windows = [window for one in encoded.values() for window in one.windows]  # of most texts, the text itself
         rows = np.full((len(windows), logits.shape[1]), np.nan, dtype=np.float32)
-        job = _Job(asyncio.get_running_loop().create_future(), rows, len(windows), timings)
+        self._loop = asyncio.get_running_loop()
+        job = _Job(self._loop.create_future(), rows, len(windows), timings)
         due = due_times(timings.arrived_s, [len(one) for one in windows], tokens_per_s=self._callers.speed.tokens_per_s)
         texts = [
             Waiting(classifier, len(one), due_s, _Text(one, job, row))

@@ -30,6 +30,32 @@ def test_answers_are_those_of_the_offline_classifier(server: Running, tiny_bundl
     assert any(offline.truncated)
 
 
+def test_routes_answer_alike_without_and_with_the_layers_of_fastapi(server: Running, tiny_bundle: Path) -> None:
+    asked = {
+        "/v1/predict": {"texts": ["baba cece", "dudu"]},
+        "/predict": {"inputs": "baba cece"},
+        "/v1/explain": {"text": "baba cece"},
+    }
+    with running(ServeOptions((str(tiny_bundle),), origins=("https://page.example",))) as layered:
+        for path, body in asked.items():
+            direct, other = server.post(path, body), layered.post(path, body)
+            assert direct.status == other.status == 200
+            assert set(direct.headers) == set(other.headers) - {"vary"}  # of CORS
+            assert direct.json == other.json
+            assert f'requests_total{{route="{path}",status="200"}}' in server.get("/metrics").body.decode()
+
+
+def test_an_answer_comes_in_one_piece(server: Running) -> None:
+    body = b'{"texts": "baba"}'
+    head = "POST /v1/predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    with server.connect() as sock:
+        for _ in range(5):  # on one connection, one after the other
+            sock.sendall((head % len(body)).encode() + body)
+            head_, _, answer = sock.recv(65_536).partition(b"\r\n\r\n")
+            assert head_.startswith(b"HTTP/1.1 200")
+            assert json.loads(answer)["results"][0]["label"] in LABELS
+
+
 def test_one_text_and_the_largest_probabilities(server: Running) -> None:
     one = server.post("/v1/predict", {"texts": "baba cece", "top_k": 2}).json["results"][0]
     assert list(one["probabilities"].values()) == sorted(one["probabilities"].values(), reverse=True)
