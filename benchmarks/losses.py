@@ -14,7 +14,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from main_job import RESULTS, SETS, commands, markdown, run
+from main_job import RESULTS, SETS, commands, markdown, run, without_rare
 
 LOSSES = ("cross-entropy", "weighted", "focal", "logit-adjusted")
 RARE = 0.25  # of the classes: those with the fewest test rows
@@ -73,8 +73,10 @@ def main() -> None:
     if given.table:
         print("\n\n".join(table(json.loads(file.read_text())) for file in sorted(RESULTS.glob("losses_*.json"))))
         return
-    folders = [path.resolve() for path in (given.data_folder, given.model, given.work)]
-    result = {"set": given.set, "losses": [measure(given.set, loss, *folders) for loss in given.losses]}
+    data, model, work = (path.resolve() for path in (given.data_folder, given.model, given.work))
+    (work / given.set).mkdir(parents=True, exist_ok=True)
+    data = without_rare(SETS[given.set], data, work / given.set)
+    result = {"set": given.set, "losses": [measure(given.set, loss, data, model, work) for loss in given.losses]}
     (RESULTS / f"losses_{given.set}.json").write_text(json.dumps(result, indent=2) + "\n")
     print(table(result))
 

@@ -59,7 +59,11 @@ SETS = {
         "medabs5/dev_single_label.jsonl",
         "--epochs 2 --learning-rate 8e-5 --max-length 256",
     ),
-    "symptom2disease": Set("symptom2disease/train.jsonl", "symptom2disease/dev.jsonl", "--epochs 8 --max-length 128"),
+    "symptom2disease": Set(
+        "symptom2disease/train.jsonl",
+        "symptom2disease/dev.jsonl",
+        "--epochs 15 --learning-rate 2e-4 --head-learning-rate 2e-3 --max-length 128",
+    ),
     "ade": Set("ade/train.jsonl", "ade/dev.jsonl", "--epochs 1 --max-length 128"),
     "hoc": Set(
         "hoc/train.jsonl",
@@ -68,19 +72,22 @@ SETS = {
         "--max-length 384",
     ),
     "mts_dialog": Set(
-        "mts_dialog/train.jsonl", "mts_dialog/dev.jsonl", "--epochs 10 --batch-size 8 --max-length 256", least=2
+        "mts_dialog/train.jsonl",
+        "mts_dialog/dev.jsonl",
+        "--epochs 8 --batch-size 8 --learning-rate 2e-4 --head-learning-rate 2e-3 --max-length 256",
+        least=2,
     ),
     "mtsamples_ml": Set(
         "mtsamples_ml/train.jsonl",
         "mtsamples_ml/dev.jsonl",
-        "--label-column labels --epochs 4 --batch-size 8 --learning-rate 3e-4 --head-learning-rate 3e-3 "
-        "--max-length 256 --long-text head_tail",
+        "--label-column labels --epochs 3 --batch-size 8 --learning-rate 3e-4 --head-learning-rate 3e-3 "
+        "--max-length 256 --long-text windows",
     ),
     "codiesp_docs_en": Set(
         "codiesp_docs_en/train.jsonl",
         "codiesp_docs_en/dev.jsonl",
-        "--label-column labels --epochs 8 --batch-size 4 --learning-rate 3e-4 --head-learning-rate 3e-3 "
-        "--max-length 256 --long-text head_tail",
+        "--label-column labels --epochs 6 --batch-size 8 --learning-rate 2e-4 --head-learning-rate 2e-3 "
+        "--max-length 256 --long-text windows",
     ),
     "chip_ctc15_zh": Set(
         "chip_ctc15_zh/train.jsonl",
