@@ -165,10 +165,11 @@ def fit_thresholds(probabilities: Floats, targets: Targets) -> tuple[float, ...]
     Returns:
         One threshold a label; 0.5 for a label that no text has.
     """
-    common = best_threshold(probabilities.ravel(), targets.ravel())
+    every = targets.astype(np.bool_)
+    common = best_threshold(probabilities.ravel(), every.ravel())
     return tuple(
         (n * best_threshold(column, given) + common) / (n + 1) if (n := int(given.sum())) else 0.5
-        for column, given in zip(probabilities.T, targets.T, strict=True)
+        for column, given in zip(probabilities.T, every.T, strict=True)
     )
 
 
