@@ -8,7 +8,8 @@ of about equal length into batches and pads them to the longest. Model, training
 and seed are the same. Each loop is a process of its own; they take turns, --chunk steps at a time, and the first turn
 of each is left out. Timed is from the end of a step to the end of the next: batches are made in it, evaluations are
 not. Tokens are real ones, counted by the attention mask at the model. --steps bounds the steps for timing alone; --full
-trains to the end and scores both on the test rows too (the last weights of the tutorial, the best epoch of ours).
+trains to the end and scores both on the test rows too (the last weights of the tutorial, the best epoch of ours);
+--rows N takes the first N training rows, where all of them would take too long.
 Writes `benchmarks/results/training_speed_NAME.json`; no text.
 """
 
@@ -32,6 +33,7 @@ from medclf.evaluate.metrics import macro_f1
 from medclf.train.fit import fit
 from medclf.train.options import TrainOptions
 from medclf.train.parts import fix_labels, read_parts
+from medclf.train.precision import precision_of
 from medclf.train.scoring import judge
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -45,7 +47,7 @@ OPTIONS = (
     "chunk",
     "full",
     "device",
-    "precision",
+    "rows",
 )
 LOOPS = ("tutorial", "medclf")
 
@@ -150,20 +152,31 @@ def ours(options: TrainOptions, turns: Turns, *, full: bool) -> float | None:
     return None
 
 
+def first_rows(data: Path, rows: int | None, folder: Path) -> Path:
+    """A table of the first rows of another one, in JSON lines."""
+    if rows is None:
+        return data
+    table = folder / "rows.jsonl"
+    table.write_text("".join(data.read_text(encoding="utf-8").splitlines(keepends=True)[:rows]), encoding="utf-8")
+    return table
+
+
 def work(given: argparse.Namespace) -> None:
     """Be one of the two loops."""
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as folder:
+        data = first_rows(given.data, given.rows, Path(folder))
         options = TrainOptions(
-            given.data, test_data=given.test_data, label_column=(given.label_column,), model=str(given.model),
+            data, test_data=given.test_data, label_column=(given.label_column,), model=str(given.model),
             output=Path(folder) / "checkpoint", epochs=given.epochs, batch_size=given.batch_size, patience=0,
             learning_rate=given.learning_rate, max_length=given.max_length, seed=given.seed, device=given.device,
             precision=given.precision,
         )  # fmt: skip
         loop = tutorial if given.loop == "tutorial" else ours
         found = loop(options, Turns(given.chunk, None if given.full else given.steps), full=given.full)
-    print(json.dumps({"macro_f1": found}), flush=True)
+    precision = "fp32" if given.loop == "tutorial" else precision_of(options)
+    print(json.dumps({"macro_f1": found, "precision": precision}), flush=True)
 
 
 def measure(arguments: list[str]) -> dict[str, list[dict[str, Any]]]:
@@ -214,6 +227,7 @@ def result(said: dict[str, list[dict[str, Any]]], given: argparse.Namespace) -> 
         "speedup": {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios), "n_turns": n},
         "seconds_of_all_steps": {name: sum(one["seconds"] for one in found) for name, found in turns.items()},
         "macro_f1": {name: found[-1]["macro_f1"] for name, found in said.items()},
+        "precision": {name: found[-1]["precision"] for name, found in said.items()},
         "turns": turns,
         "environment": environment(),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__, "numpy": np.__version__},
@@ -237,6 +251,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--chunk", type=int, default=5)
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--rows", type=int, help="of the training table; default: all")
     parser.add_argument("--loop", choices=LOOPS)
     given = parser.parse_args()
     if given.loop:
