@@ -92,15 +92,18 @@ def sustained(
     classifier: Classifier, targets: dict[str, Target], texts: Texts, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Tokens a second of each, in turns, so that other work on the machine strikes all alike."""
-    rounds = []
+    rounds, unanswered = [], dict.fromkeys(targets, 0)
     for _ in range(options.rounds):
         one = {"offline": time_offline(classifier, texts[: options.n_offline])}
         for kind, target in targets.items():
             load = closed(target, texts, n_callers=N_CALLERS, seconds=options.seconds)
-            one[kind] = summary(*uvloop.run(load))["tokens_per_s"]
+            found = summary(*uvloop.run(load))
+            one[kind] = found["tokens_per_s"]
+            unanswered[kind] += int(found["n_requests"] - found["n_answered"])
         rounds.append(one)
     return {
         "sustained_tokens_per_s": rounds,
+        "sustained_unanswered": unanswered,
         "median": {kind: statistics.median(one[kind] for one in rounds) for kind in rounds[0]},
     }
 

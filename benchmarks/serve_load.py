@@ -49,6 +49,8 @@ class Connection(asyncio.Protocol):
 
     def post(self, request: bytes) -> "asyncio.Future[tuple[int, float]]":
         """Ask; gives status and seconds of the run, as the server says."""
+        if not self.open:
+            raise ConnectionResetError
         self._answer, self._read = asyncio.get_running_loop().create_future(), b""
         self._transport.write(request)  # type: ignore[attr-defined]
         return self._answer
@@ -99,7 +101,11 @@ class Connections:
         return await self._ask(connection, request)
 
     async def _ask(self, connection: Connection, request: bytes) -> tuple[int, float]:
-        said = await connection.post(request)
+        try:
+            said = await connection.post(request)
+        except BaseException:  # given up: the server is to know
+            connection.close()
+            raise
         self._free.append(connection)
         return said
 

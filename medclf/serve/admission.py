@@ -12,7 +12,7 @@ from medclf.errors import RequestError
 
 OVERLOADED = "Overloaded"
 REOPENS = 15 / 16  # of the queue: a full server takes nothing until it has emptied to this share
-LATE_S = 0.003  # that a request has waited for the event loop, from which on it is refused if there is enough to do
+CROWD = 8  # requests at once, beyond which they are refused unread if there is enough to do
 SMOOTHING = 0.05  # weight of what is new in an estimate: some 20 batches, about a second
 
 
@@ -63,9 +63,9 @@ class Door:
 
     A queue that is full to the last token would have each request read and tokenized to learn that it does not fit. So
     the first one that does not fit closes the door, and it opens when there is room for several. Requests that are
-    being tokenized count with the tokens that they should have, or a crowd would come in through a door just opened. A
-    crowd that comes faster than it can be read is refused in part: if all of it were read, everybody would wait, also
-    those who then hear that there is no room.
+    being tokenized count with the tokens that they should have, or a crowd would come in through a door just opened. Of
+    a crowd that comes at once, only the last few are read: if all were, everybody would wait, also those who then hear
+    that there is no room.
 
     Attributes:
         limits: What the server takes on.
@@ -105,14 +105,14 @@ class Door:
         seen = (n_chars + 1) / (n_tokens + 1)
         self.chars_per_token += SMOOTHING * (seen - self.chars_per_token)
 
-    def check(self, *, queued_tokens: int, held_bytes: int, speed: Speed, late_s: float = 0.0) -> None:
+    def check(self, *, queued_tokens: int, held_bytes: int, speed: Speed, n_behind: int = 0) -> None:
         """Refuse a request before it is read, if there is no room for any.
 
         Args:
             queued_tokens: Tokens that wait.
             held_bytes: Bytes of the requests that are inside.
             speed: How fast it goes.
-            late_s: How long the request has waited for the event loop.
+            n_behind: Requests that came with it, and wait for it to be read.
 
         Raises:
             RequestError: 429, with the time after which there should be room.
@@ -120,7 +120,7 @@ class Door:
         most = self.limits.max_queue_tokens
         expected = queued_tokens + self.arriving_chars / self.chars_per_token
         self.closed = expected >= (most * REOPENS if self.closed else most)
-        crowded = late_s > LATE_S and expected >= most / 4
+        crowded = n_behind >= CROWD and expected >= most / 4
         if self.closed or crowded or held_bytes >= self.limits.max_held_bytes:
             raise _overloaded(most / 4 / speed.tokens_per_s)
 

@@ -65,7 +65,7 @@ class Call:
         """
         service, limits = self.state.service, self.state.service.limits
         self.asks = True
-        service.check_room(late_s=time.monotonic() - self.timings.arrived_s)
+        service.check_room(n_behind=self.state.n_to_begin)
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if "content-encoding" in self.headers or kind not in ("application/json", "application/octet-stream"):
             # also what keeps other web pages from asking in the name of a user: they cannot send this type unasked

@@ -1,7 +1,7 @@
 """The outermost layer: keys, request ids, security headers, errors without content, counts, the audit log.
 
-Plain ASGI around the FastAPI application. It holds an answer back until it is recorded, so that nothing is answered
-that the audit log does not know; answers are small and come in one piece.
+Plain ASGI around the FastAPI application, past which it asks the routes of predictions. It holds an answer back until
+it is recorded, so that nothing is answered that the audit log does not know; answers are small and come in one piece.
 """
 
 import logging
@@ -16,7 +16,6 @@ from starlette.requests import Request
 from medclf.errors import MedclfError, OutputError, RequestError, place_of
 from medclf.serve.answers import error_body, error_headers
 from medclf.serve.calls import Call
-from medclf.serve.service import Timings
 from medclf.serve.state import State
 
 Message = MutableMapping[str, Any]
@@ -62,7 +61,13 @@ class _Held:
 
 
 class Edge:
-    """An ASGI application around another one."""
+    """An ASGI application around another one.
+
+    Attributes:
+        state: The server's parts; who starts a call counts it in `n_to_begin`.
+    """
+
+    state: State
 
     def __init__(self, app: Application, state: State, direct: Mapping[str, APIRoute]) -> None:
         """Wrap an application.
@@ -73,7 +78,7 @@ class Edge:
             direct: By path, routes that are asked without the layers of the application, which take a good part of the
                 time of a short request; their endpoints take a request that is posted, and give a whole response.
         """
-        self._app, self._state, self._direct = app, state, direct
+        self._app, self.state, self._direct = app, state, direct
         self._headers = _encoded(HEADERS | ({"strict-transport-security": "max-age=31536000"} if state.tls else {}))
 
     async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
@@ -88,8 +93,8 @@ class Edge:
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        timings = Timings(arrived_s=scope["medclf_arrived_s"])
-        call = scope["medclf"] = Call(self._state, receive, headers, timings=timings)
+        self.state.n_to_begin -= 1
+        call = scope["medclf"] = Call(self.state, receive, headers)
         try:
             held = await self._answer(scope, call)
             route = getattr(scope.get("route"), "path", "-")
@@ -125,26 +130,26 @@ class Edge:
         return self._refused(RequestError("internal error.", status=500, error_type="Backend"), call)
 
     def _authorize(self, scope: Message, call: Call) -> None:
-        preflight = scope["method"] == "OPTIONS" and self._state.origins
-        if self._state.keys is not None and scope["path"] not in OPEN and not preflight:
-            call.key = self._state.keys.name(call.headers.get("authorization"), call.headers.get("x-api-key"))
+        preflight = scope["method"] == "OPTIONS" and self.state.origins
+        if self.state.keys is not None and scope["path"] not in OPEN and not preflight:
+            call.key = self.state.keys.name(call.headers.get("authorization"), call.headers.get("x-api-key"))
 
     def _refused(self, error: RequestError, call: Call) -> _Held:
-        self._state.service.metrics.refused(error.error_type)
+        self.state.service.metrics.refused(error.error_type)
         return _Held.error(error, call.request_id)
 
     async def _recorded(self, call: Call, route: str, held: _Held) -> _Held:
         """The answer, or 503 if the audit log does not take it."""
-        log = self._state.audit_log
+        log = self.state.audit_log
         if log is None or not call.asks:
             return held
         try:
-            await self._state.service.in_thread(log.append, call.record(route, held.status))
-            self._state.audit_failed = False
+            await self.state.service.in_thread(log.append, call.record(route, held.status))
+            self.state.audit_failed = False
         except OutputError as error:
-            if not self._state.audit_failed:  # once, not for every request
+            if not self.state.audit_failed:  # once, not for every request
                 logger.error("%s", error)
-            self._state.audit_failed = True
+            self.state.audit_failed = True
             why = RequestError("the audit log cannot be written, so nothing is answered.", status=503,
                                error_type="Unhealthy", retry_after_s=5.0)  # fmt: skip
             return self._refused(why, call)
@@ -152,12 +157,12 @@ class Edge:
 
     def _count(self, method: str, route: str, call: Call, status: int) -> None:
         seconds = time.monotonic() - call.timings.arrived_s
-        self._state.service.metrics.request(route, status, seconds)
-        if self._state.access_log:
+        self.state.service.metrics.request(route, status, seconds)
+        if self.state.access_log:
             logger.info("%s %s %d %d texts %d tokens %.1f ms id %s", method, route, status, call.timings.n_texts,
                         call.timings.n_tokens, 1000 * seconds, call.request_id)  # fmt: skip
-        if self._state.tracing is not None and call.asks:
-            self._state.tracing.record(
+        if self.state.tracing is not None and call.asks:
+            self.state.tracing.record(
                 f"{method} {route}",
                 began_s=call.timings.arrived_s,
                 stages=call.timings.stages(),

@@ -32,7 +32,7 @@ from medclf.serve.state import State
 from medclf.serve.tracing import Tracing
 from medclf.serve.watchdog import Watchdog
 
-N_ACCEPTED = 4  # connections in one turn of the event loop: libuv accepts one of each listening socket
+N_ACCEPTED = 16  # connections in one turn of the event loop: libuv accepts one of each listening socket
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +107,14 @@ async def reload(state: State) -> None:
             bundles.replace(name, classifier)
             state.service.metrics.reloaded(name, taken=True)
             logger.info("bundle %s was replaced", name)
+            _freeze()
+
+
+def _freeze() -> None:
+    """Leave out of collections what is there now, as it stays: a full one would hold up answers for 70 ms."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def uvicorn_config(options: ServeOptions, state: State) -> uvicorn.Config:
@@ -166,14 +174,13 @@ def serve(options: ServeOptions, sock: socket.socket, *, parent_pipe: int | None
     Raises:
         MedclfError: A bundle, the keys or the audit log cannot be used.
     """
+    # A request is tokenized by the thread that has it: on busy cores, handing texts over to threads of tokenizers' own
+    # and waiting for them took up to 100 ms.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     state = open_state(options, restarts=restarts)
     server = _Server(uvicorn_config(options, state))
     server.state = state
-    # A request is tokenized by the thread that has it: on busy cores, handing texts over to threads of tokenizers' own
-    # and waiting for them took up to 100 ms.
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    gc.collect()
-    gc.freeze()  # what is there now stays: a full collection would look through it, and hold up answers for 70 ms
+    _freeze()
     with contextlib.closing(state.service):
         uvloop.run(_run(server, state, sock, parent_pipe))
     if state.tracing is not None:

@@ -3,10 +3,9 @@ closed, and holds nothing but a socket until then. An answer leaves in one piece
 """
 
 import asyncio
-import time
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_HEAD_BYTES = 65_536
 HEAD_S = 10.0  # from the connection, or from the first byte of a request, to the end of its headers
@@ -14,7 +13,7 @@ BODY_S = 30.0  # to the end of its body; `Times.body_s` is shorter and gives an 
 
 
 class _Joined:
-    """A transport that writes what comes in one turn of the event loop at once: a client wakes up once an answer."""
+    """A transport that writes an answer at once: a client wakes up once."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop
@@ -24,15 +23,15 @@ class _Joined:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        if not self._pieces:
-            self._loop.call_soon(self._flush)
+        if not self._pieces:  # what is not the end of an answer, such as 100 Continue
+            self._loop.call_soon(self.flush)
         self._pieces.append(data)
 
     def close(self) -> None:
-        self._flush()
+        self.flush()
         self._transport.close()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         pieces, self._pieces = self._pieces, []
         if pieces and not self._transport.is_closing():
             self._transport.write(b"".join(pieces))
@@ -74,13 +73,21 @@ class Protocol(HttpToolsProtocol):
         self._in_head, self._n_head_bytes = False, 0
         self._expect_within(BODY_S)
         super().on_headers_complete()
-        self.scope["medclf_arrived_s"] = time.monotonic()  # type: ignore[typeddict-unknown-key]
 
     def on_message_complete(self) -> None:
         """All of it is there; from here on the server is the one that takes its time."""
         self._in_head, self._n_head_bytes = True, 0
         self._expect_within(None)
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Its answer is whole."""
+        self.transport.flush()  # type: ignore[attr-defined]
+        super().on_response_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        app.state.n_to_begin += 1
+        super()._start_asgi_task(cycle, app)
 
     def _expect_within(self, seconds: float | None) -> None:
         if self._timer is not None:

@@ -26,7 +26,10 @@ from medclf.tokenizer import Encoded
 
 T = TypeVar("T")
 
-FEW_CHARS = 4_096  # are tokenized, in less than a millisecond, sooner than a thread for it gets its turn on busy cores
+FEW_CHARS, FEW_TEXTS = (
+    4_096,
+    8,
+)  # are tokenized, in about a millisecond, sooner than a thread gets its turn on busy cores
 
 
 @dataclass(frozen=True)
@@ -164,11 +167,11 @@ class Service:
         """How long the oldest batch that runs has been running."""
         return self._callers.running_s()
 
-    def check_room(self, *, late_s: float = 0.0) -> None:
+    def check_room(self, *, n_behind: int = 0) -> None:
         """Refuse a request before it is read.
 
         Args:
-            late_s: How long the request has waited for the event loop.
+            n_behind: Requests that came with it, and wait for it to be read.
 
         Raises:
             RequestError: 429 if there is no room, 503 if nothing is answered any more.
@@ -176,7 +179,9 @@ class Service:
         if self.stopped:
             raise _unhealthy(self.stopped)
         callers = self._callers
-        self._door.check(queued_tokens=callers.n_tokens, held_bytes=self.held_bytes, speed=callers.speed, late_s=late_s)
+        self._door.check(
+            queued_tokens=callers.n_tokens, held_bytes=self.held_bytes, speed=callers.speed, n_behind=n_behind
+        )
 
     async def in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
         """Do what would hold up the event loop, such as parsing a body, where texts are tokenized.
@@ -208,7 +213,7 @@ class Service:
         """
         with model:
             n_chars = sum(map(len, [*question.texts, *(question.pairs or ())]))
-            if n_chars <= FEW_CHARS:
+            if n_chars <= FEW_CHARS and len(question.texts) <= FEW_TEXTS:
                 faults, encoded = _encode(model, question)
             else:
                 with self._door.arriving(n_chars):

@@ -48,6 +48,7 @@ class State:
         access_log: Whether each request makes a line in the log.
         tls: Whether answers go through TLS.
         origins: Web pages of other origins that may ask.
+        n_to_begin: Requests that have come, and whose turn has not come yet.
         draining: Whether the server is about to end.
         audit_failed: Whether the last record could not be written.
     """
@@ -61,6 +62,7 @@ class State:
     access_log: bool = False
     tls: bool = False
     origins: tuple[str, ...] = ()
+    n_to_begin: int = 0
     draining: bool = False
     audit_failed: bool = False
 

@@ -93,9 +93,9 @@ def test_what_is_being_tokenized_counts_with_the_tokens_that_it_should_have() ->
         door.check(queued_tokens=980, held_bytes=0, speed=SPEED)
 
 
-@pytest.mark.parametrize(("queued", "late_s", "refused"), [(250, 0.02, True), (249, 0.02, False), (999, 0.003, False)])
-def test_who_comes_in_a_crowd_is_refused_if_there_is_enough_to_do(queued: int, late_s: float, refused: bool) -> None:
+@pytest.mark.parametrize(("queued", "n_behind", "refused"), [(250, 8, True), (249, 99, False), (999, 7, False)])
+def test_who_comes_in_a_crowd_is_refused_if_there_is_enough_to_do(queued: int, n_behind: int, refused: bool) -> None:
     door = Door(LIMITS)
     with pytest.raises(RequestError, match="is full") if refused else nullcontext():
-        door.check(queued_tokens=queued, held_bytes=0, speed=SPEED, late_s=late_s)
+        door.check(queued_tokens=queued, held_bytes=0, speed=SPEED, n_behind=n_behind)
     door.check(queued_tokens=queued, held_bytes=0, speed=SPEED)  # and the door stays open

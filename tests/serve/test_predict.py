@@ -13,6 +13,7 @@ from serve.conftest import CANARY, Running, running
 from medclf.long_text import LongText
 from medclf.runtime import Classifier
 from medclf.runtime.occlusion import explain
+from medclf.serve.app import create_app
 from medclf.serve.options import ServeOptions
 
 
@@ -37,6 +38,8 @@ def test_routes_answer_alike_without_and_with_the_layers_of_fastapi(server: Runn
         "/v1/explain": {"text": "baba cece"},
     }
     with running(ServeOptions((str(tiny_bundle),), origins=("https://page.example",))) as layered:
+        assert set(create_app(server.state)._direct) == set(asked)
+        assert not create_app(layered.state)._direct
         for path, body in asked.items():
             direct, other = server.post(path, body), layered.post(path, body)
             assert direct.status == other.status == 200
@@ -54,6 +57,11 @@ def test_an_answer_comes_in_one_piece(server: Running) -> None:
             head_, _, answer = sock.recv(65_536).partition(b"\r\n\r\n")
             assert head_.startswith(b"HTTP/1.1 200")
             assert json.loads(answer)["results"][0]["label"] in LABELS
+        sock.sendall(2 * ((head % len(body)).encode() + body))  # and two before the first is answered
+        answers = b""
+        while answers.count(b"HTTP/1.1 200") < 2 or not answers.endswith(b"}"):
+            answers += sock.recv(65_536)
+    assert server.state.n_to_begin == 0
 
 
 def test_one_text_and_the_largest_probabilities(server: Running) -> None:
