@@ -80,8 +80,8 @@ SETS = {
     "mtsamples_ml": Set(
         "mtsamples_ml/train.jsonl",
         "mtsamples_ml/dev.jsonl",
-        "--label-column labels --epochs 3 --batch-size 8 --learning-rate 3e-4 --head-learning-rate 3e-3 "
-        "--max-length 256 --long-text windows",
+        "--label-column labels --epochs 4 --batch-size 8 --learning-rate 3e-4 --head-learning-rate 3e-3 "
+        "--max-length 256 --long-text head_tail",
     ),
     "codiesp_docs_en": Set(
         "codiesp_docs_en/train.jsonl",
