@@ -1,6 +1,7 @@
 """Exports that must succeed, and every way in which one must fail without leaving a bundle."""
 
 import errno
+import importlib.metadata
 import json
 import re
 import shutil
@@ -22,6 +23,12 @@ from medclf_export.linear import quantize_weight
 from medclf_export.pipeline import ExportOptions, export_bundle
 from medclf_export.quality import Budget
 
+# Weights of another architecture: transformers 4 refuses them by itself
+OTHER_WEIGHTS = (
+    r"the weights cannot be loaded \(ValueError\)"
+    if importlib.metadata.version("transformers").startswith("4.")
+    else r"weight\(s\) are missing, such as "
+)
 WIDE = Budget(min_agreement=90.0, max_f1_drop=10.0, min_speedup=0.0)
 
 
@@ -225,7 +232,7 @@ def test_the_temperature_is_folded_and_fp16_is_added(checkpoint: Path, rows: Pat
     ("changes", "error", "match"),
     [
         ({"model_type": "vit"}, ExportError, "model_type is 'vit', expected an encoder that transformers"),
-        ({"model_type": "distilbert"}, ExportError, r"weight\(s\) are missing, such as |the weights cannot be loaded"),
+        ({"model_type": "distilbert"}, ExportError, OTHER_WEIGHTS),
         ({"hidden_act": "silu"}, ExportError, "does not support hidden_act = 'silu'"),
         ({"position_embedding_type": "relative_key"}, ExportError, "position_embedding_type = 'relative_key'"),
         ({"vocab_size": 9}, ExportError, "the tokenizer gives ids up to .* and the model has only 9 embeddings"),

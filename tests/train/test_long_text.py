@@ -26,6 +26,7 @@ from medclf.train.options import TrainOptions
 from medclf.train.run import train
 from medclf_export.pipeline import ExportOptions, export_bundle
 
+pytestmark = pytest.mark.filterwarnings("ignore:mtime may not be reliable")
 SETTINGS: dict[str, Any] = {
     "epochs": 2,
     "max_length": 16,
