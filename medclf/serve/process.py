@@ -107,7 +107,7 @@ async def reload(state: State) -> None:
             bundles.replace(name, classifier)
             state.service.metrics.reloaded(name, taken=True)
             logger.info("bundle %s was replaced", name)
-            _freeze()
+    _freeze()
 
 
 def _freeze() -> None:
